@@ -1,0 +1,1 @@
+//! Cores for async code: a Rayon pool that Tokio tasks can await.

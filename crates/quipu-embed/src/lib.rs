@@ -1,0 +1,1 @@
+//! Text to vectors: tokenizer, sentence encoder, and the model's files.

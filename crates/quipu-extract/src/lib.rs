@@ -1,0 +1,1 @@
+//! Bytes to text with structure and metadata: pdf, docx, html, markdown, code, plain text.

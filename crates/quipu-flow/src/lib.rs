@@ -1,0 +1,1 @@
+//! A dataflow engine: typed stages on shared cores, bounded memory, exact counts.

@@ -1,0 +1,1 @@
+//! Files to a searchable index: the pipeline, the ledger, the store, the search.

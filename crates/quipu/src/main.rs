@@ -1,0 +1,2 @@
+//! The program: index a folder, ask it a question.
+fn main() {}

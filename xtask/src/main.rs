@@ -1,0 +1,2 @@
+//! Repository checks, evaluation and benchmark runs.
+fn main() {}
