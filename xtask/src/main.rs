@@ -3,6 +3,7 @@
 //! A dispatcher and no more: each command is a module with its own `Arguments` and `run`.
 
 mod bench;
+mod check;
 mod eval;
 
 use clap::{Parser, Subcommand};
@@ -16,6 +17,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Hold the repository to the rules that no compiler holds
+    Check,
     /// Judge the search on a test collection: TREC runs and pytrec_eval's metrics
     Eval(eval::Arguments),
     /// Measure the speed of one part on this machine
@@ -24,6 +27,7 @@ enum Command {
 
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().command {
+        Command::Check => check::run(),
         Command::Eval(arguments) => eval::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
     }
