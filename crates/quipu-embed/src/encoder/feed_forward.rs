@@ -1,0 +1,37 @@
+//! The second half of a layer: each token's vector through a wider one and back.
+
+use crate::EmbedError;
+use crate::kernel::rows;
+
+use super::layer::{Linear, Residual};
+use super::scratch::Scratch;
+use super::weights::Weights;
+use super::{Network, Shape};
+
+#[derive(Debug)]
+pub(super) struct FeedForward {
+    widen: Linear,
+    narrow: Residual,
+}
+
+impl FeedForward {
+    pub(super) fn find(weights: &Weights, prefix: &str, shape: Shape) -> Result<Self, EmbedError> {
+        Ok(Self {
+            widen: Linear::find(
+                weights,
+                &format!("{prefix}.intermediate.dense"),
+                shape.hidden,
+                shape.intermediate,
+            )?,
+            narrow: Residual::find(weights, &format!("{prefix}.output"), shape.intermediate, shape.hidden)?,
+        })
+    }
+
+    /// `scratch.hidden` in, `scratch.hidden` out.
+    pub(super) fn apply(&self, network: &Network, scratch: &mut Scratch) {
+        let Scratch { hidden, intermediate, .. } = scratch;
+        self.widen.product(&network.weights, hidden, 0.0, intermediate, network.shape.intermediate);
+        rows::gelu_with_bias(network.kernel, intermediate, self.widen.bias(&network.weights));
+        self.narrow.apply(network, intermediate, hidden);
+    }
+}

@@ -1,0 +1,255 @@
+//! Reads the small files of a model folder as sentence-transformers writes it (old and new layouts) and refuses what
+//! the encoder does not compute. The weights and the vocabulary are left to their own readers.
+
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use crate::{EmbedError, Prompts};
+
+/// Where the weights lie in a model folder.
+pub(crate) const WEIGHTS_FILE: &str = "model.safetensors";
+/// Where the vocabulary lies.
+pub(crate) const TOKENIZER_FILE: &str = "tokenizer.json";
+const CONFIG_FILE: &str = "config.json";
+const MODULES_FILE: &str = "modules.json";
+const LIMIT_FILE: &str = "sentence_bert_config.json";
+const TOKENIZER_CONFIG_FILE: &str = "tokenizer_config.json";
+const PROMPTS_FILE: &str = "config_sentence_transformers.json";
+
+/// The largest configuration file that is read; real ones have a few kilobytes.
+const CONFIGURATION_BYTES_MAX: u64 = 16 << 20;
+
+/// What a model folder says about itself.
+#[derive(Debug)]
+pub(crate) struct ModelFolder {
+    pub(crate) path: PathBuf,
+    pub(crate) name: String,
+    pub(crate) bert: BertConfig,
+    pub(crate) pooling: Pooling,
+    pub(crate) normalised: bool,
+    pub(crate) tokens_max: usize,
+    /// The model was trained on lower-cased text.
+    pub(crate) lower_case: bool,
+    pub(crate) prompts: Prompts,
+    pub(crate) licence: Option<String>,
+}
+
+/// The part of `config.json` that decides shapes and arithmetic.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct BertConfig {
+    model_type: String,
+    pub(crate) hidden_size: usize,
+    pub(crate) num_hidden_layers: usize,
+    pub(crate) num_attention_heads: usize,
+    pub(crate) intermediate_size: usize,
+    pub(crate) max_position_embeddings: usize,
+    pub(crate) vocab_size: usize,
+    pub(crate) type_vocab_size: usize,
+    pub(crate) layer_norm_eps: f32,
+    hidden_act: String,
+    position_embedding_type: Option<String>,
+    #[serde(default)]
+    is_decoder: bool,
+}
+
+/// How token vectors become one vector.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pooling {
+    Mean,
+    FirstToken,
+}
+
+#[derive(Deserialize)]
+struct Module {
+    path: String,
+    #[serde(rename = "type")]
+    kind: String,
+}
+
+#[derive(Deserialize)]
+struct PoolingConfig {
+    /// Layout since version 6.
+    pooling_mode: Option<String>,
+    /// Layout before it: one flag per mode, `pooling_mode_mean_tokens` and so on.
+    #[serde(flatten)]
+    others: serde_json::Map<String, serde_json::Value>,
+}
+
+#[derive(Default, Deserialize)]
+struct LimitConfig {
+    max_seq_length: Option<usize>,
+    #[serde(default)]
+    do_lower_case: bool,
+}
+
+#[derive(Default, Deserialize)]
+struct TokenizerConfig {
+    /// Sometimes 10^30 for "no limit", which only a float holds.
+    model_max_length: Option<f64>,
+}
+
+#[derive(Default, Deserialize)]
+struct PromptsConfig {
+    #[serde(default)]
+    prompts: std::collections::HashMap<String, String>,
+}
+
+impl ModelFolder {
+    /// Reads and checks everything but weights and vocabulary.
+    pub(crate) fn read(path: &Path) -> Result<Self, EmbedError> {
+        let bert: BertConfig = required(path, CONFIG_FILE)?;
+        bert.check(&path.join(CONFIG_FILE))?;
+        let modules: Vec<Module> = required(path, MODULES_FILE)?;
+        let (pooling, normalised) = read_modules(path, &modules)?;
+        let limit: LimitConfig = optional(path, LIMIT_FILE)?.unwrap_or_default();
+        let tokenizer: TokenizerConfig = optional(path, TOKENIZER_CONFIG_FILE)?.unwrap_or_default();
+        let prompts: PromptsConfig = optional(path, PROMPTS_FILE)?.unwrap_or_default();
+        for file in [WEIGHTS_FILE, TOKENIZER_FILE] {
+            if !path.join(file).is_file() {
+                return Err(EmbedError::MissingFile { folder: path.into(), file: file.into() });
+            }
+        }
+        Ok(Self {
+            path: path.into(),
+            name: name_of(path),
+            tokens_max: tokens_max(&limit, &tokenizer, bert.max_position_embeddings),
+            lower_case: limit.do_lower_case,
+            bert,
+            pooling,
+            normalised,
+            prompts: prompts.named(),
+            licence: licence_in_readme(path),
+        })
+    }
+
+    /// The bytes of every small file that decides a vector, for the model's fingerprint.
+    pub(crate) fn deciding_bytes(&self) -> Result<Vec<Vec<u8>>, EmbedError> {
+        let facts = format!(
+            "{:?} {:?} {} {} {} {:?}",
+            self.bert, self.pooling, self.normalised, self.tokens_max, self.lower_case, self.prompts
+        );
+        Ok(vec![facts.into_bytes(), read_file(&self.path.join(TOKENIZER_FILE))?])
+    }
+}
+
+impl BertConfig {
+    fn check(&self, file: &Path) -> Result<(), EmbedError> {
+        let unsupported = |what: String| Err(EmbedError::Unsupported { file: file.into(), what });
+        if self.model_type != "bert" {
+            return unsupported(format!("model_type {:?}", self.model_type));
+        }
+        if self.hidden_act != "gelu" {
+            return unsupported(format!("hidden_act {:?}", self.hidden_act));
+        }
+        if self.position_embedding_type.as_deref().is_some_and(|kind| kind != "absolute") {
+            return unsupported(format!("position_embedding_type {:?}", self.position_embedding_type));
+        }
+        if self.is_decoder {
+            return unsupported("is_decoder".into());
+        }
+        let sizes = [
+            self.hidden_size,
+            self.num_hidden_layers,
+            self.num_attention_heads,
+            self.intermediate_size,
+            self.max_position_embeddings,
+            self.vocab_size,
+            self.type_vocab_size,
+        ];
+        let divisible =
+            self.num_attention_heads != 0 && self.hidden_size.is_multiple_of(self.num_attention_heads);
+        if sizes.contains(&0) || !divisible {
+            let problem = "a size is 0, or hidden_size is no multiple of num_attention_heads".into();
+            return Err(EmbedError::Configuration { file: file.into(), problem });
+        }
+        Ok(())
+    }
+}
+
+impl PromptsConfig {
+    fn named(mut self) -> Prompts {
+        let mut take =
+            |names: &[&str]| names.iter().find_map(|&name| self.prompts.remove(name)).unwrap_or_default();
+        Prompts { query: take(&["query"]), document: take(&["document", "passage"]) }
+    }
+}
+
+fn read_modules(path: &Path, modules: &[Module]) -> Result<(Pooling, bool), EmbedError> {
+    let file = path.join(MODULES_FILE);
+    let (mut pooling, mut normalised) = (None, false);
+    for module in modules {
+        match module.kind.rsplit('.').next() {
+            Some("Transformer") if module.path.is_empty() => {}
+            Some("Pooling") => pooling = Some(read_pooling(path, &module.path)?),
+            Some("Normalize") => normalised = true,
+            _ => return Err(EmbedError::Unsupported { file, what: format!("the module {:?}", module.kind) }),
+        }
+    }
+    let pooling =
+        pooling.ok_or_else(|| EmbedError::Configuration { file, problem: "it has no Pooling".into() })?;
+    Ok((pooling, normalised))
+}
+
+fn read_pooling(path: &Path, module: &str) -> Result<Pooling, EmbedError> {
+    let name = format!("{module}/config.json");
+    let config: PoolingConfig = required(path, &name)?;
+    let flag = |(name, value): (&String, &serde_json::Value)| {
+        let mode = name.strip_prefix("pooling_mode_")?;
+        (value.as_bool() == Some(true))
+            .then(|| mode.trim_end_matches("_tokens").trim_end_matches("_token").to_owned())
+    };
+    let modes: Vec<String> =
+        config.pooling_mode.into_iter().chain(config.others.iter().filter_map(flag)).collect();
+    match modes.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["mean"] => Ok(Pooling::Mean),
+        ["cls"] => Ok(Pooling::FirstToken),
+        _ => Err(EmbedError::Unsupported { file: path.join(name), what: format!("pooling by {modes:?}") }),
+    }
+}
+
+/// The limit that the model was trained for, never more than it has positions.
+fn tokens_max(limit: &LimitConfig, tokenizer: &TokenizerConfig, positions: usize) -> usize {
+    let stated = tokenizer.model_max_length.filter(|&length| length >= 1.0 && length <= positions as f64);
+    limit.max_seq_length.or(stated.map(|length| length as usize)).unwrap_or(positions).min(positions)
+}
+
+fn name_of(path: &Path) -> String {
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.into());
+    absolute.file_name().map_or_else(|| "model".into(), |name| name.to_string_lossy().into_owned())
+}
+
+/// `license:` in the front matter of the model card, if there is one.
+fn licence_in_readme(path: &Path) -> Option<String> {
+    let readme = std::fs::read_to_string(path.join("README.md")).ok()?;
+    let mut lines = readme.lines();
+    lines.next().filter(|line| line.trim() == "---")?;
+    let matter = lines.take_while(|line| line.trim() != "---");
+    matter.filter_map(|line| line.strip_prefix("license:")).map(|value| value.trim().to_owned()).next()
+}
+
+fn required<T: DeserializeOwned>(folder: &Path, name: &str) -> Result<T, EmbedError> {
+    optional(folder, name)?
+        .ok_or_else(|| EmbedError::MissingFile { folder: folder.into(), file: name.into() })
+}
+
+fn optional<T: DeserializeOwned>(folder: &Path, name: &str) -> Result<Option<T>, EmbedError> {
+    let file = folder.join(name);
+    if !file.is_file() {
+        return Ok(None);
+    }
+    let bytes = read_file(&file)?;
+    let parsed = serde_json::from_slice(&bytes);
+    parsed.map(Some).map_err(|error| EmbedError::Configuration { file, problem: error.to_string() })
+}
+
+fn read_file(file: &Path) -> Result<Vec<u8>, EmbedError> {
+    let read = || {
+        let mut bytes = Vec::new();
+        let limited = std::io::Read::take(std::fs::File::open(file)?, CONFIGURATION_BYTES_MAX);
+        std::io::Read::read_to_end(&mut { limited }, &mut bytes)?;
+        Ok(bytes)
+    };
+    read().map_err(|source| EmbedError::Read { file: file.into(), source })
+}
