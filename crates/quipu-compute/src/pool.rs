@@ -5,7 +5,7 @@ use crate::error::ComputeError;
 use crate::handle;
 use crate::metrics::{ComputeMetrics, Gauges};
 use crate::queue::Queue;
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// A pool of cores for async code; clones share it. Its threads end when the last clone is gone and the queue is empty.
@@ -43,6 +43,19 @@ impl ComputePool {
         let queue_jobs_max = config.queue_jobs_max.min(Semaphore::MAX_PERMITS);
         let places = Arc::new(Semaphore::new(queue_jobs_max));
         Ok(Self { threads, queue, gauges: Arc::default(), places, queue_jobs_max })
+    }
+
+    /// The pool that this process shares, of default make; started when it is first asked for.
+    ///
+    /// # Errors
+    /// As of [`new`](Self::new).
+    pub fn shared() -> Result<Self, ComputeError> {
+        static SHARED: Mutex<Option<ComputePool>> = Mutex::new(None);
+        let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*shared {
+            Some(pool) => Ok(pool.clone()),
+            None => Ok(shared.insert(Self::new(ComputeConfig::default())?).clone()),
+        }
     }
 
     /// How many workers there are.

@@ -1,0 +1,214 @@
+//! What a run has done ([`Report`]) and what it is doing ([`Progress`]).
+
+use std::fmt;
+use std::time::Duration;
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// Every item reached its end; a drained run too.
+    Done,
+    /// An item failed under [`OnError::Stop`](crate::OnError::Stop).
+    Failed,
+    /// `cancel()` was called, or the handle was dropped.
+    Cancelled,
+}
+
+/// How many items ended how. Their sum is the number of births, on every ending of a run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Ends {
+    /// The sink said `Ok`.
+    pub delivered: u64,
+    /// A filter said no.
+    pub filtered: u64,
+    /// Failed under [`OnError::Skip`](crate::OnError::Skip).
+    pub skipped: u64,
+    /// Failed, and the dead-letter sink said `Ok`.
+    pub dead_lettered: u64,
+    /// Failed and stopped the run.
+    pub failed: u64,
+    /// Turned into its children by a `flat_map`.
+    pub expanded: u64,
+    /// Was in flight when the run was stopped.
+    pub cancelled: u64,
+}
+
+impl Ends {
+    /// All ends together.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.delivered
+            + self.filtered
+            + self.skipped
+            + self.dead_lettered
+            + self.failed
+            + self.expanded
+            + self.cancelled
+    }
+}
+
+/// What one run has done.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Report {
+    /// How it ended.
+    pub ended: Ended,
+    /// Items born: the source's and the children of `flat_map`s.
+    pub births: u64,
+    /// How they ended.
+    pub ends: Ends,
+    /// Per stage, the source first.
+    pub stages: Vec<StageReport>,
+    /// The most items that were in flight at once.
+    pub items_peak: u64,
+    /// The most bytes that were charged at once.
+    pub bytes_peak: u64,
+    /// The budget in bytes.
+    pub bytes_budget: u64,
+    /// How often the run could only go on over its budget.
+    pub stalls: u64,
+    /// From start to end.
+    pub elapsed: Duration,
+}
+
+/// What one stage has done.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct StageReport {
+    /// Its name.
+    pub name: String,
+    /// Its kind: `map`, `io`, …
+    pub kind: &'static str,
+    /// Items that it was given.
+    pub entered: u64,
+    /// Items that it passed on.
+    pub left: u64,
+    /// Items that failed in it.
+    pub failed: u64,
+    /// Time in the user's code, summed over workers and tasks; an io's waiting for the world is in it.
+    pub busy: Duration,
+    /// Time that items waited before it, summed. Stages that are fused wait once, before the first of them.
+    pub waiting: Duration,
+    /// The most bytes that were charged to items at this stage, or at its fused segment, at once.
+    pub bytes_peak: u64,
+}
+
+/// What a run is doing now.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Progress {
+    /// Items born so far.
+    pub births: u64,
+    /// How items have ended so far.
+    pub ends: Ends,
+    /// Per stage, the source first.
+    pub stages: Vec<StageProgress>,
+    /// Items in flight.
+    pub items: u64,
+    /// How many may be.
+    pub items_budget: u64,
+    /// Bytes charged now.
+    pub bytes_charged: u64,
+    /// How many may be.
+    pub bytes_budget: u64,
+    /// What bounds the run right now.
+    pub bound: Bound,
+    /// Since the start.
+    pub elapsed: Duration,
+}
+
+/// What one stage is doing now.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct StageProgress {
+    /// Its name.
+    pub name: String,
+    /// Its kind: `map`, `io`, …
+    pub kind: &'static str,
+    /// Items that it was given so far.
+    pub entered: u64,
+    /// Items that it passed on so far.
+    pub left: u64,
+    /// Items that failed in it so far.
+    pub failed: u64,
+    /// Items that wait before it; before the first of fused stages.
+    pub queued: usize,
+    /// Quanta that run in it; in the first of fused stages.
+    pub in_flight: usize,
+    /// Bytes charged to the items there.
+    pub bytes: u64,
+    /// What it waits for, if anything waits there.
+    pub waiting: Option<Waiting>,
+}
+
+/// Why items wait before a stage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Waiting {
+    /// For a core.
+    Core,
+    /// For one of its own slots.
+    Slot,
+    /// For the memory or item budget.
+    Credit,
+    /// For more items, to make a batch whole.
+    Batch,
+    /// For older items.
+    Order,
+    /// For its input.
+    Input,
+}
+
+/// What bounds a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Bound {
+    /// Every worker computes.
+    Cores,
+    /// This io or sink has all its slots in use, and items wait for one.
+    Stage(String),
+    /// The memory budget is used up.
+    Memory,
+    /// The item budget is used up.
+    Items,
+    /// Nothing waits but for the source.
+    Source,
+    /// Nothing in particular.
+    Nothing,
+}
+
+impl fmt::Display for Bound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cores => f.write_str("cores"),
+            Self::Stage(name) => write!(f, "stage '{name}'"),
+            Self::Memory => f.write_str("memory"),
+            Self::Items => f.write_str("items in flight"),
+            Self::Source => f.write_str("source"),
+            Self::Nothing => f.write_str("nothing"),
+        }
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { ended, births, ends, elapsed, .. } = self;
+        writeln!(f, "{ended:?} after {elapsed:.1?}: {births} items, {} delivered", ends.delivered)?;
+        let width = self.stages.iter().map(|stage| stage.name.chars().count()).max().unwrap_or(0).max(5);
+        writeln!(
+            f,
+            "{:width$}  {:>9} {:>9} {:>7} {:>9} {:>9} {:>12}",
+            "stage", "in", "out", "failed", "working", "waiting", "peak bytes"
+        )?;
+        for stage in &self.stages {
+            let (working, waiting) = (stage.busy.as_secs_f64(), stage.waiting.as_secs_f64());
+            let StageReport { name, entered, left, failed, bytes_peak, .. } = stage;
+            writeln!(
+                f,
+                "{name:width$}  {entered:>9} {left:>9} {failed:>7} {working:>8.2}s {waiting:>8.2}s {bytes_peak:>12}"
+            )?;
+        }
+        Ok(())
+    }
+}

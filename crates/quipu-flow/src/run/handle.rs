@@ -1,0 +1,105 @@
+//! What a user holds of a run.
+
+use super::Run;
+use crate::error::RunError;
+use crate::report::{Progress, Report};
+use std::sync::Arc;
+use tokio::task::JoinHandle;
+
+/// A run under way. Dropped before it is joined, it cancels the run.
+#[must_use = "a dropped handle cancels its run"]
+pub struct Handle {
+    controls: Controls,
+    /// The run's own tasks besides its ios: clock and source.
+    tasks: Vec<JoinHandle<()>>,
+}
+
+/// Looks into a run and ends it, from anywhere. Holding it keeps nothing running.
+#[derive(Clone)]
+pub struct Controls {
+    run: Arc<Run>,
+}
+
+impl Controls {
+    /// What the run is doing now.
+    #[must_use]
+    pub fn progress(&self) -> Progress {
+        self.run.progress()
+    }
+
+    /// End of input: nothing more is born, what is in flight goes on to its end, and the run ends `Done`.
+    pub fn drain(&self) {
+        self.run.drain();
+    }
+
+    /// Ends the run now: what waits is dropped, ios are dropped, functions on the pool run out and are discarded.
+    pub fn cancel(&self) {
+        self.run.cancel();
+    }
+}
+
+impl Handle {
+    pub(super) fn new(run: Arc<Run>, tasks: Vec<JoinHandle<()>>) -> Self {
+        Self { controls: Controls { run }, tasks }
+    }
+
+    /// A second grip on the run, for a signal handler or a progress bar.
+    #[must_use]
+    pub fn controls(&self) -> Controls {
+        self.controls.clone()
+    }
+
+    /// What the run is doing now.
+    #[must_use]
+    pub fn progress(&self) -> Progress {
+        self.controls.progress()
+    }
+
+    /// See [`Controls::drain`].
+    pub fn drain(&self) {
+        self.controls.drain();
+    }
+
+    /// See [`Controls::cancel`].
+    pub fn cancel(&self) {
+        self.controls.cancel();
+    }
+
+    /// Waits for the end. Dropping the future cancels the run.
+    ///
+    /// # Errors
+    /// [`RunError::Failed`] if an item stopped the run. A cancelled run is `Ok`; its report says so.
+    pub async fn join(mut self) -> Result<Report, RunError> {
+        let run = self.controls.run.clone();
+        // The sender lives in the run, so the wait cannot fail.
+        let _ = run.over.subscribe().wait_for(|over| *over).await;
+        for task in std::mem::take(&mut self.tasks) {
+            // They end with the run; a runtime that goes down takes them with it.
+            let _ = task.await;
+        }
+        let report = run.report();
+        let failed = run.lock().machine.failure().cloned();
+        match failed {
+            Some(failed) => Err(RunError::Failed { failed: Box::new(failed), report: Box::new(report) }),
+            None => Ok(report),
+        }
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.controls.cancel();
+    }
+}
+
+impl std::fmt::Debug for Handle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Handle").finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for Controls {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Controls").finish_non_exhaustive()
+    }
+}
