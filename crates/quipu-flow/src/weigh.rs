@@ -19,6 +19,12 @@ use std::sync::Arc;
 /// assert_eq!(page.weight(), size_of::<Page>() + page.text.capacity());
 /// assert_eq!(page.number, 1);
 /// ```
+///
+/// A type that says neither is refused:
+/// ```compile_fail,E0277
+/// struct Page(String);
+/// let flow = quipu_flow::Flow::from_iter([Page("a knot".into())]).map(|page| page.0);
+/// ```
 #[diagnostic::on_unimplemented(
     message = "the engine does not know how many bytes a `{Self}` takes",
     note = "implement `quipu_flow::Weigh` for it, or say `.weigh(|item| bytes)` after the stage that makes it"

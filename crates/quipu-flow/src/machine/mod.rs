@@ -17,6 +17,8 @@ mod gather;
 mod node;
 mod pick;
 mod position;
+#[cfg(test)]
+mod simulation;
 mod stall;
 mod token;
 

@@ -123,10 +123,16 @@ fn copy_of(io: &IoWork, value: &Value) -> Result<Option<Value>, ItemError> {
 }
 
 async fn attempt(io: &IoWork, value: Value) -> Result<Value, ItemError> {
-    let work = contain_async(async move { (io.run)(value).await });
+    // The function itself is called in here too, so that its panic is caught wherever it happens.
+    let work = async move { (io.run)(value).await };
     match io.timeout {
-        None => work.await,
-        Some(each) => tokio::time::timeout(each, work).await.unwrap_or(Err(ItemError::TimedOut(each))),
+        None => contain_async(work).await,
+        Some(each) => {
+            let work = async move {
+                tokio::time::timeout(each, work).await.unwrap_or(Err(ItemError::TimedOut(each)))
+            };
+            contain_async(work).await
+        }
     }
 }
 

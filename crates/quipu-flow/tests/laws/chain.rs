@@ -1,7 +1,5 @@
 //! The chain that an index is made with: channel → read → worker → extract → chunk → embed → batch → write.
 
-#![allow(clippy::unwrap_used)]
-
 use quipu_compute::{ComputeConfig, ComputePool};
 use quipu_flow::{Batch, Ended, Failed, Flow, OnError, Weigh};
 use rayon::prelude::*;

@@ -1,0 +1,74 @@
+//! The engine's laws, run for real: each with one CPU thread and one Tokio worker, and with several of both.
+
+#![allow(clippy::unwrap_used)]
+
+mod chain;
+mod endings;
+mod errors;
+mod memory;
+mod random;
+mod sharing;
+
+use quipu_compute::{ComputeConfig, ComputePool};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// Longer than any of these tests takes; a run that hangs fails instead.
+const HANG: Duration = Duration::from_secs(60);
+
+/// Runs a check with one thread of each kind, and with three.
+fn everywhere<F: Future<Output = ()>>(check: impl Fn(ComputePool) -> F) {
+    for threads in [1, 3] {
+        with_threads(threads, &check);
+    }
+}
+
+fn with_threads<F: Future<Output = ()>>(threads: usize, check: impl FnOnce(ComputePool) -> F) {
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_time().build().unwrap();
+    let pool = ComputePool::new(ComputeConfig::default().threads(threads)).unwrap();
+    runtime.block_on(async { tokio::time::timeout(HANG, check(pool)).await.expect("the run hangs") });
+}
+
+/// What a sink has been given.
+struct Store<T>(Arc<Mutex<Vec<T>>>);
+
+impl<T> Clone for Store<T> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<T: Send + 'static> Store<T> {
+    fn new() -> Self {
+        Self(Arc::default())
+    }
+
+    /// A sink's function, which yields before it stores.
+    fn put(
+        &self,
+    ) -> impl FnMut(T) -> std::pin::Pin<Box<dyn Future<Output = Result<(), String>> + Send>> + use<T> {
+        let store = self.clone();
+        move |item| {
+            let store = store.clone();
+            Box::pin(async move {
+                tokio::task::yield_now().await;
+                store.0.lock().unwrap().push(item);
+                Ok(())
+            })
+        }
+    }
+
+    fn take(&self) -> Vec<T> {
+        std::mem::take(&mut *self.0.lock().unwrap())
+    }
+
+    fn sorted(&self) -> Vec<T>
+    where
+        T: Ord,
+    {
+        let mut items = self.take();
+        items.sort();
+        items
+    }
+}
