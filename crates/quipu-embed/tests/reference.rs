@@ -2,6 +2,7 @@
 //!
 //! The model is found, and fetched if need be, by the code under test. Where that fails the tests fail, unless
 //! `QUIPU_OFFLINE` is set: who forbids the network gets them skipped, with a line that says so.
+#![allow(clippy::unwrap_used)]
 
 use quipu_embed::{Embedder, Encoder, Kernel, TokenIds, model};
 use serde::Deserialize;
@@ -73,4 +74,84 @@ fn every_text_is_as_sentence_transformers_has_it() {
         }
         println!("{}: smallest cosine {smallest:.9}", kernel.name());
     }
+}
+
+/// Vectors must not depend on what is embedded beside a text, in which order, by how many threads, or by a scratch that
+/// held something else before.
+#[test]
+fn vectors_are_bit_identical_whatever_the_batch_order_or_threads() {
+    let Some(folder) = folder() else { return };
+    let (reference, _) = reference();
+    let encoder = Encoder::load(&folder).unwrap();
+    // A third of the texts, from 2 to 256 tokens: enough for several batches, few enough for a slow machine.
+    let texts = reference.texts.iter().step_by(3);
+    let chunks: Vec<TokenIds> = texts.map(|text| encoder.tokenizer().encode(&text.text)).collect();
+    let together = embed(&encoder, &chunks);
+    let alone = chunks.iter().flat_map(|chunk| embed(&encoder, std::slice::from_ref(chunk)));
+    assert!(alone.eq(together.iter().copied()), "one by one");
+    let mut backwards = chunks.clone();
+    backwards.reverse();
+    let rows = embed(&encoder, &backwards);
+    assert!(rows.rchunks(encoder.info().dimensions).flatten().eq(&together), "backwards");
+    std::thread::scope(|scope| {
+        let run = |size: usize| {
+            let (encoder, chunks) = (&encoder, &chunks);
+            scope.spawn(move || chunks.chunks(size).flat_map(|part| embed(encoder, part)).collect())
+        };
+        for thread in [3, 8].map(run) {
+            let vectors: Vec<f32> = thread.join().unwrap();
+            assert!(vectors == together, "two threads");
+        }
+    });
+}
+
+/// The model's tokenizer.json has truncation at 128 and padding to 128 switched on; its limit is 256.
+#[test]
+fn a_text_of_250_tokens_is_taken_whole_and_a_short_one_is_not_padded() {
+    let Some(folder) = folder() else { return };
+    let encoder = Encoder::load(&folder).unwrap();
+    let tokenizer = encoder.tokenizer();
+    assert_eq!((tokenizer.tokens_max(), tokenizer.specials()), (256, 2));
+    let text = vec!["stone"; 248].join(" ");
+    let sequence = tokenizer.encode(&text);
+    assert_eq!((sequence.len(), sequence.is_truncated()), (250, false));
+    assert_eq!(tokenizer.encode("stone").as_slice(), [101, 2962, 102]);
+    let full = tokenizer.encode(&vec!["stone"; 254].join(" "));
+    assert_eq!((full.len(), full.is_truncated()), (256, false));
+    let cut = tokenizer.encode(&vec!["stone"; 255].join(" "));
+    assert_eq!((cut.as_slice(), cut.is_truncated()), (full.as_slice(), true));
+}
+
+#[test]
+fn offsets_are_bytes_of_the_text_and_both_encodings_agree() {
+    let Some(folder) = folder() else { return };
+    let encoder = Encoder::load(&folder).unwrap();
+    let tokenizer = encoder.tokenizer();
+    let (reference, _) = reference();
+    for text in reference.texts.iter().map(|text| text.text.as_str()) {
+        let pieces = tokenizer.pieces_with_offsets(text);
+        let ids: Vec<u32> = pieces.iter().map(|(id, _)| *id).collect();
+        assert_eq!(ids, tokenizer.pieces(text), "{text:?}");
+        let mut end = 0;
+        for (_, range) in &pieces {
+            assert!(
+                range.start >= end || *range == (end - range.len()..end),
+                "{text:?}: {range:?} after {end}"
+            );
+            assert!(text.get(range.clone()).is_some(), "{text:?}: {range:?} cuts a character");
+            end = range.end;
+        }
+    }
+    let text = "naïve 東京 café";
+    let words: Vec<&str> =
+        tokenizer.pieces_with_offsets(text).into_iter().map(|(_, range)| &text[range]).collect();
+    assert_eq!(words, ["naïve", "東", "京", "café"]);
+}
+
+#[test]
+fn the_info_says_what_the_model_is() {
+    let Some(folder) = folder() else { return };
+    let encoder = Encoder::load(&folder).unwrap();
+    let info = encoder.info();
+    assert_eq!((info.name.as_str(), info.dimensions, info.tokens_max), ("all-MiniLM-L6-v2", 384, 256));
 }
