@@ -106,10 +106,9 @@ impl<T: Send + 'static, S, W: Weighing<T>> Flow<T, S, W> {
     }
 }
 
-/// A batch weighs what its members weigh.
+/// A batch weighs what its members weigh, and no more: gathering waits for no credit, so it must not grow anything.
 fn sum_of<T: 'static>(each: Weigher) -> Weigher {
-    weigher(move |batch: &Vec<T>| {
-        let members: u64 = batch.iter().map(|item| each(item)).sum();
-        size_of::<Vec<T>>() + usize::try_from(members).unwrap_or(usize::MAX)
+    Arc::new(move |batch| {
+        batch.downcast_ref::<Vec<T>>().map_or(0, |members| members.iter().map(|item| each(item)).sum())
     })
 }
