@@ -107,12 +107,25 @@ fn compare(path: &Path, text: &str) -> Option<(f64, f64, f64)> {
     Some((recall, precision, 2.0 * recall * precision / (recall + precision).max(f64::MIN_POSITIVE)))
 }
 
+/// The words that a reader sees: without markdown's link targets, comments and escapes.
 fn words(text: &str) -> HashMap<String, usize> {
+    let text = cut(&cut(text, "<!--", "-->"), "](", ")").replace("\\_", "_").replace("&amp;", "&");
     let mut words = HashMap::new();
-    // Pictures are comments in these texts, and markdown escapes some letters.
-    let text = text.replace("<!-- image -->", " ").replace("\\_", "_").replace("&amp;", "&");
     for word in text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()) {
         *words.entry(word.to_lowercase()).or_default() += 1;
     }
     words
+}
+
+/// The text without what lies between these marks.
+fn cut(text: &str, from: &str, to: &str) -> String {
+    let mut kept = String::new();
+    let mut rest = text;
+    while let Some(start) = rest.find(from) {
+        kept.push_str(&rest[..start]);
+        kept.push(' ');
+        let inner = &rest[start + from.len()..];
+        rest = inner.find(to).map_or("", |end| &inner[end + to.len()..]);
+    }
+    kept + rest
 }

@@ -1,6 +1,7 @@
 //! The one way in: [`extract`] sends bytes to the reader of their format and contains its panics.
 
 use std::any::Any;
+use std::borrow::Cow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::{ExtractError, Extracted, Format, Limits, code, docx, html, markdown, pdf, text};
@@ -18,14 +19,27 @@ pub const EXTRACTOR_VERSION: u32 = 1;
 ///
 /// When the bytes break their format's rules, are encrypted, pass one of the `limits`, or have no reader.
 pub fn extract(format: &Format, bytes: &[u8], limits: &Limits) -> Result<Extracted, ExtractError> {
-    contain_panics(*format, || match *format {
-        Format::Text => text::extract(Format::Text, bytes, limits),
-        Format::Markdown => markdown::extract(bytes, limits),
-        Format::Html => html::extract(bytes, limits),
-        Format::Code(language) => code::extract(language, bytes, limits),
-        Format::Pdf => pdf::extract(bytes, limits),
-        Format::Docx => docx::extract(bytes, limits),
-        Format::Other(_) | Format::Binary => Err(ExtractError::Unsupported(*format)),
+    dispatch(*format, Cow::Borrowed(bytes), limits)
+}
+
+/// The same for bytes that the caller can spare: a pdf is not copied once more.
+///
+/// # Errors
+///
+/// Those of [`extract`].
+pub fn extract_owned(format: &Format, bytes: Vec<u8>, limits: &Limits) -> Result<Extracted, ExtractError> {
+    dispatch(*format, Cow::Owned(bytes), limits)
+}
+
+fn dispatch(format: Format, bytes: Cow<'_, [u8]>, limits: &Limits) -> Result<Extracted, ExtractError> {
+    contain_panics(format, || match format {
+        Format::Text => text::extract(Format::Text, &bytes, limits),
+        Format::Markdown => markdown::extract(&bytes, limits),
+        Format::Html => html::extract(&bytes, limits),
+        Format::Code(language) => code::extract(language, &bytes, limits),
+        Format::Pdf => pdf::extract(bytes.into_owned(), limits),
+        Format::Docx => docx::extract(&bytes, limits),
+        Format::Other(_) | Format::Binary => Err(ExtractError::Unsupported(format)),
     })
 }
 

@@ -40,7 +40,7 @@ pub mod worker;
 
 pub use document::{Extracted, Heading, Limits};
 pub use error::ExtractError;
-pub use extract::{EXTRACTOR_VERSION, extract};
+pub use extract::{EXTRACTOR_VERSION, extract, extract_owned};
 pub use format::Format;
 pub use identify::identify;
 pub use language::Language;

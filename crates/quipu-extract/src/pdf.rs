@@ -18,11 +18,13 @@ const MISSING_PAGES_MAX: usize = 32;
 const LISTED_PAGES_MAX: usize = 50;
 
 /// Reads a PDF.
-pub(crate) fn extract(bytes: &[u8], limits: &Limits) -> Result<Extracted, ExtractError> {
+pub(crate) fn extract(bytes: Vec<u8>, limits: &Limits) -> Result<Extracted, ExtractError> {
     if bytes.is_empty() {
         return Err(ExtractError::Empty(Format::Pdf));
     }
-    let document = PdfDocument::from_bytes(bytes.to_vec()).map_err(refusal)?;
+    let mut document = PdfDocument::from_bytes(bytes).map_err(refusal)?;
+    // A second copy of the file, which only its editor needs.
+    document.source_bytes = Vec::new();
     // Opening has tried the empty password.
     if !document.is_authenticated() {
         return Err(ExtractError::Encrypted(Format::Pdf));

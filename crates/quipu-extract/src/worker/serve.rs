@@ -7,7 +7,7 @@ use std::thread;
 
 use super::protocol::{self, Answer, PREFIX_BYTES, Request};
 use crate::extract::contain_panics;
-use crate::{ExtractError, Extracted, Format, Limits, extract};
+use crate::{ExtractError, Extracted, Format, Limits, extract_owned};
 
 /// Stack of the parsing thread. Address space only until it is used; deep but honest documents fit, and an
 /// overflow is a crash that one file sees.
@@ -22,15 +22,15 @@ const EXIT_GARBAGE: i32 = 65;
 const EXIT_BROKEN: i32 = 71;
 
 /// What a worker does with a file.
-pub type Parser = fn(&Format, &[u8], &Limits) -> Result<Extracted, ExtractError>;
+pub type Parser = fn(&Format, Vec<u8>, &Limits) -> Result<Extracted, ExtractError>;
 
-/// Serves requests with [`extract`](crate::extract()) until standard input closes, then exits at once, even in the
+/// Serves requests with [`extract_owned`] until standard input closes, then exits at once, even in the
 /// middle of parsing.
 ///
 /// This is the whole body of the hidden subcommand that [`super::WorkerConfig`] names. Nothing else may write to
 /// standard output.
 pub fn serve() -> ! {
-    serve_with(extract)
+    serve_with(extract_owned)
 }
 
 /// The same with a parser of one's own.
@@ -83,8 +83,7 @@ fn read_bytes(input: &mut impl Read, length: usize) -> io::Result<Vec<u8>> {
 
 fn parse_all(receiver: Receiver<(Request, Vec<u8>)>, parser: Parser) {
     for (request, bytes) in receiver {
-        let answer = contain_panics(request.format, || parser(&request.format, &bytes, &request.limits));
-        drop(bytes);
+        let answer = contain_panics(request.format, || parser(&request.format, bytes, &request.limits));
         if let Err(error) = write_answer(answer) {
             eprintln!("writing an answer: {error}");
             process::exit(EXIT_BROKEN);

@@ -7,7 +7,7 @@ use std::time::Duration;
 use std::{env, io, process, thread};
 
 use quipu_extract::worker::{WorkerConfig, WorkerPool, serve_with};
-use quipu_extract::{ExtractError, Extracted, Format, Limits, extract};
+use quipu_extract::{ExtractError, Extracted, Format, Limits, extract, extract_owned};
 
 fn main() -> io::Result<()> {
     if env::args().nth(1).as_deref() == Some("parent") {
@@ -16,13 +16,13 @@ fn main() -> io::Result<()> {
     serve_with(misbehave)
 }
 
-fn misbehave(format: &Format, bytes: &[u8], limits: &Limits) -> Result<Extracted, ExtractError> {
-    match String::from_utf8_lossy(bytes).split(' ').next().unwrap_or_default() {
+fn misbehave(format: &Format, bytes: Vec<u8>, limits: &Limits) -> Result<Extracted, ExtractError> {
+    match String::from_utf8_lossy(&bytes).split(' ').next().unwrap_or_default() {
         "hang" => loop {
             thread::sleep(Duration::from_secs(60));
         },
         "spin" => loop {
-            black_box(bytes);
+            black_box(&bytes);
         },
         "allocate" => {
             let mut blocks = Vec::new();
@@ -58,7 +58,7 @@ fn misbehave(format: &Format, bytes: &[u8], limits: &Limits) -> Result<Extracted
                 process::exit(0)
             });
         }
-        _ => return extract(format, bytes, limits),
+        _ => return extract_owned(format, bytes, limits),
     }
     extract(&Format::Text, process::id().to_string().as_bytes(), limits)
 }
