@@ -39,7 +39,7 @@ impl ComputePool {
         }
         let threads = Arc::new(builder.build()?);
         let queue = Queue::new(workers);
-        queue.served_by(&threads);
+        queue.serve_with(&threads);
         let queue_jobs_max = config.queue_jobs_max.min(Semaphore::MAX_PERMITS);
         let places = Arc::new(Semaphore::new(queue_jobs_max));
         Ok(Self { threads, queue, gauges: Arc::default(), places, queue_jobs_max })

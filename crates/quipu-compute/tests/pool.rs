@@ -132,3 +132,34 @@ fn zero_threads_are_refused() {
         Err(ComputeError::Zero("threads"))
     ));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn par_iter_under_user_mutex() {
+    // A worker that waits for its own parts, or runs another's, must not begin a job that wants the same mutex.
+    for threads in [1, 2, 4] {
+        let pool = pool(threads);
+        let shared = Arc::new(std::sync::Mutex::new(0u64));
+        let jobs: Vec<_> = (0..200u64)
+            .map(|number| {
+                let (pool, shared) = (pool.clone(), shared.clone());
+                tokio::spawn(async move {
+                    tokio::time::sleep(std::time::Duration::from_micros(number * 300)).await;
+                    pool.execute(move || {
+                        let mut sum = shared.lock().unwrap();
+                        let part = |n| {
+                            std::thread::sleep(std::time::Duration::from_micros(n % 7 * 10));
+                            n
+                        };
+                        *sum += (0..32u64).into_par_iter().map(part).sum::<u64>();
+                    })
+                    .await
+                    .unwrap();
+                })
+            })
+            .collect();
+        for job in jobs {
+            tokio::time::timeout(std::time::Duration::from_secs(20), job).await.expect("deadlock").unwrap();
+        }
+        assert_eq!(*shared.lock().unwrap(), 200 * 496);
+    }
+}
