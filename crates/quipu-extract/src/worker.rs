@@ -7,7 +7,8 @@
 //! program.
 //!
 //! No worker is left behind: it ends when its standard input closes, which the system sees to even when this
-//! process is killed, and even while it is parsing; whatever drops a worker here kills it.
+//! process is killed, and even while it is parsing; whatever drops a worker here kills it. But it does not share the terminal's
+//! Ctrl-C, so that its owner can finish what it has begun.
 
 mod memory;
 mod pool;

@@ -69,14 +69,18 @@ pub(super) struct Obituary {
 impl Worker {
     pub(super) fn start(config: &WorkerConfig, registry: &Arc<Registry>) -> Result<Self, ExtractError> {
         let failed = |source| ExtractError::Io { doing: "starting a worker process".into(), source };
-        let mut child = Command::new(&config.command)
+        let mut command = Command::new(&config.command);
+        command
             .args(&config.arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .map_err(failed)?;
+            .kill_on_drop(true);
+        // A Ctrl-C at the terminal goes to the whole process group. It is for the program to drain its work; its
+        // workers must not die of it first.
+        #[cfg(unix)]
+        command.process_group(0);
+        let mut child = command.spawn().map_err(failed)?;
         let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take(), child.id());
         let (Some(stdin), Some(stdout), Some(stderr), Some(pid)) = pipes else {
             return Err(failed(io::Error::other("it has no pipes")));

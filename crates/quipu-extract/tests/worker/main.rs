@@ -139,6 +139,22 @@ fn a_worker_that_left_between_files_is_replaced() {
 }
 
 #[test]
+fn an_interrupt_at_the_terminal_does_not_reach_workers() {
+    let group = |pid: u32| -> u32 {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+        let (_, fields) = stat.rsplit_once(") ").unwrap();
+        fields.split(' ').nth(2).unwrap().parse().unwrap()
+    };
+    run(async {
+        let pool = WorkerPool::new(config());
+        extract(&pool, "anything").await.unwrap();
+        let pid = pool.pids()[0];
+        assert_eq!(group(pid), pid);
+        assert_ne!(group(std::process::id()), pid);
+    });
+}
+
+#[test]
 fn standard_error_never_blocks_a_worker() {
     run(async {
         let pool = WorkerPool::new(config());
