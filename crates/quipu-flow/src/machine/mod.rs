@@ -8,12 +8,13 @@
 //! | --- | --- |
 //! | `position`, `token`, `credit`, `node`, `gather` | what things are |
 //! | `pick` | what runs next: most-downstream first, oldest first, through the gates |
-//! | `finish` | what an ending does to a token |
+//! | `finish`, `judge` | what an ending, and what a failure, does to a token |
 //! | `stall` | who goes over budget when nothing else can move |
 
 mod credit;
 mod finish;
 mod gather;
+mod judge;
 mod node;
 mod pick;
 mod position;
@@ -22,7 +23,8 @@ mod simulation;
 mod stall;
 mod token;
 
-pub(crate) use finish::{Birth, Failure, Verdict};
+pub(crate) use finish::Birth;
+pub(crate) use judge::{Failure, Verdict};
 pub(crate) use node::NodeKind;
 pub(crate) use pick::Quantum;
 pub use position::Position;

@@ -1,7 +1,7 @@
 //! Counting: what stages have done, and how a run's figures become a progress or a report.
 
 use super::Run;
-use crate::machine::NodeFigures;
+use crate::machine::{Figures, NodeFigures};
 use crate::report::{Bound, Progress, Report, StageProgress, StageReport, Waiting};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
@@ -85,13 +85,22 @@ impl Run {
                 waiting: if is_first { self.why(info.segment, node, figures.credit_is_free) } else { None },
             }
         });
-        let computing: usize = nodes
-            .iter()
-            .zip(&self.segments)
-            .filter(|(_, segment)| segment.kind.computes())
-            .map(|(node, _)| node.running)
-            .sum();
-        let bound = if computing >= self.pool.workers() {
+        Progress {
+            births: figures.births,
+            ends: figures.ends,
+            stages: stages.collect(),
+            items: figures.items,
+            items_budget: figures.items_budget,
+            bytes_charged: figures.bytes,
+            bytes_budget: figures.bytes_budget,
+            bound: self.bound(&figures, &nodes),
+            elapsed: self.started.elapsed(),
+        }
+    }
+
+    fn bound(&self, figures: &Figures, nodes: &[NodeFigures]) -> Bound {
+        let computing = nodes.iter().zip(&self.segments).filter(|(_, segment)| segment.kind.computes());
+        if computing.map(|(node, _)| node.running).sum::<usize>() >= self.pool.workers() {
             Bound::Cores
         } else if let Some(full) = nodes.iter().rposition(|node| !node.has_slot && node.queued > 0) {
             Bound::Stage(self.stages[self.segments[full].first_stage].name.clone())
@@ -103,17 +112,6 @@ impl Run {
             Bound::Source
         } else {
             Bound::Nothing
-        };
-        Progress {
-            births: figures.births,
-            ends: figures.ends,
-            stages: stages.collect(),
-            items: figures.items,
-            items_budget: figures.items_budget,
-            bytes_charged: figures.bytes,
-            bytes_budget: figures.bytes_budget,
-            bound,
-            elapsed: self.started.elapsed(),
         }
     }
 

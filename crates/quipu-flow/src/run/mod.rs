@@ -15,7 +15,7 @@ mod worker;
 pub use handle::{Controls, Handle};
 
 use crate::error::{ItemError, RunError};
-use crate::machine::{Failure, Machine, Quantum};
+use crate::machine::{Failure, Gone, Machine, Quantum};
 use crate::plan::{Compiled, Segment, StageInfo};
 use crate::report::Ended;
 use crate::stage::{AckHook, Children, Items, SinkWork, Value};
@@ -131,42 +131,31 @@ impl Run {
         let now = Instant::now();
         let mut state = self.lock();
         change(&mut state.machine, now);
-        state.machine.settle();
-        let mut starts = Vec::new();
-        while let Some(quantum) = state.machine.take_waiting(now) {
-            starts.push(quantum);
-        }
-        let next = if worker { state.machine.take_cpu(now) } else { None };
-        if worker && next.is_none() {
-            state.tickets -= 1;
-        }
-        let wants_worker = state.tickets < self.pool.workers() && state.machine.has_cpu();
-        state.tickets += usize::from(wants_worker);
-        let gone = state.machine.take_gone();
-        let is_heavy = gone.iter().any(|token| token.is_heavy());
-        state.dropping += usize::from(is_heavy);
-        let clock_is_late = state.machine.take_clock_is_late();
-        let is_stopping = state.machine.is_stopping();
-        let is_over = state.is_over(now);
+        let next = state.take_next(worker, now);
+        let after = state.consequences(self.pool.workers(), now);
         drop(state);
+        self.follow(after);
+        next
+    }
 
-        if is_stopping {
+    /// Does outside the lock what a turn has led to.
+    fn follow(self: &Arc<Self>, after: Consequences) {
+        if after.is_stopping {
             self.enter_phase(Phase::Stopping);
         }
-        for quantum in starts {
+        for quantum in after.starts {
             self.start_waiting(quantum);
         }
-        if wants_worker {
+        if after.wants_worker {
             self.spawn_ticket();
         }
-        if clock_is_late {
+        if after.clock_is_late {
             self.clock.notify_one();
         }
-        drop(gone);
-        if is_over || (is_heavy && self.has_dropped()) {
+        drop(after.gone);
+        if after.is_over || (after.is_heavy && self.has_dropped()) {
             self.finish();
         }
-        next
     }
 
     /// One thread less that drops; true if the run is over by it.
@@ -230,7 +219,45 @@ impl Run {
     }
 }
 
+/// What a turn leads to, besides a worker's next quantum.
+struct Consequences {
+    starts: Vec<Quantum<Load>>,
+    wants_worker: bool,
+    gone: Vec<Gone<Load>>,
+    /// Whether dropping `gone` runs user code, which the run's end must wait for.
+    is_heavy: bool,
+    clock_is_late: bool,
+    is_stopping: bool,
+    is_over: bool,
+}
+
 impl State {
+    /// A worker's next quantum; its ticket is retired if there is none.
+    fn take_next(&mut self, worker: bool, now: Instant) -> Option<Quantum<Load>> {
+        self.machine.settle();
+        let next = if worker { self.machine.take_cpu(now) } else { None };
+        self.tickets -= usize::from(worker && next.is_none());
+        next
+    }
+
+    fn consequences(&mut self, workers: usize, now: Instant) -> Consequences {
+        let starts = std::iter::from_fn(|| self.machine.take_waiting(now)).collect();
+        let wants_worker = self.tickets < workers && self.machine.has_cpu();
+        self.tickets += usize::from(wants_worker);
+        let gone = self.machine.take_gone();
+        let is_heavy = gone.iter().any(Gone::is_heavy);
+        self.dropping += usize::from(is_heavy);
+        Consequences {
+            starts,
+            wants_worker,
+            gone,
+            is_heavy,
+            clock_is_late: self.machine.take_clock_is_late(),
+            is_stopping: self.machine.is_stopping(),
+            is_over: self.is_over(now),
+        }
+    }
+
     /// True once: when nothing will happen any more.
     fn is_over(&mut self, now: Instant) -> bool {
         let is_over = self.ended_at.is_none() && self.dropping == 0 && self.machine.is_over();

@@ -31,6 +31,23 @@ impl<T: Send + 'static> Flow<T> {
 
     /// A flow of what comes through a bounded channel, until its senders are gone. A run that ends or drains closes
     /// the channel; its senders see that as an error.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let (orders, receiver) = tokio::sync::mpsc::channel(8);
+    /// let (acknowledge, mut acknowledged) = tokio::sync::mpsc::channel(8);
+    /// let run = quipu_flow::Flow::from_channel(receiver)
+    ///     .on_ack(|order: &u32| *order, move |order| acknowledge.try_send(order).unwrap_or_default())
+    ///     .sink(async |_order| Ok::<(), String>(()))
+    ///     .start()?;
+    /// orders.send(7).await?;
+    /// assert_eq!(acknowledged.recv().await, Some(7));
+    /// run.drain();
+    /// run.join().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn from_channel(mut items: mpsc::Receiver<T>) -> Self {
         Self::from_stream(stream::poll_fn(move |context| items.poll_recv(context)))
     }
