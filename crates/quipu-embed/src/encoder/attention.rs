@@ -51,7 +51,7 @@ impl Attention {
             }
         }
         for (part, linear) in self.projections.iter().enumerate() {
-            linear.product(&network.weights, hidden, 1.0, &mut projected[part * width..], row);
+            linear.product(network, hidden, true, &mut projected[part * width..], row);
         }
     }
 }

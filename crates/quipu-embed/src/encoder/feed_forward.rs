@@ -30,7 +30,7 @@ impl FeedForward {
     /// `scratch.hidden` in, `scratch.hidden` out.
     pub(super) fn apply(&self, network: &Network, scratch: &mut Scratch) {
         let Scratch { hidden, intermediate, .. } = scratch;
-        self.widen.product(&network.weights, hidden, 0.0, intermediate, network.shape.intermediate);
+        self.widen.product(network, hidden, false, intermediate, network.shape.intermediate);
         rows::gelu_with_bias(network.kernel, intermediate, self.widen.bias(&network.weights));
         self.narrow.apply(network, intermediate, hidden);
     }

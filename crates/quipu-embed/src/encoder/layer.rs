@@ -1,7 +1,7 @@
 //! One transformer layer: attention, then feed-forward, each added to its input and normalised.
 
 use crate::EmbedError;
-use crate::kernel::gemm::{View, ViewMut, multiply};
+use crate::kernel::linear::{Weight, linear};
 use crate::kernel::rows;
 
 use super::attention::Attention;
@@ -73,20 +73,18 @@ impl Linear {
         weights.floats(&self.bias)
     }
 
-    /// `out ← input·Wᵀ + keep·out`, without the bias. `out`'s rows start `row_stride` apart.
+    /// `out ← input·Wᵀ`, or `out ← out + input·Wᵀ` if `add`, without the bias. `out`'s rows start `row_stride` apart.
     pub(super) fn product(
         &self,
-        weights: &Weights,
+        network: &Network,
         input: &[f32],
-        keep: f32,
+        add: bool,
         out: &mut [f32],
         row_stride: usize,
     ) {
-        let tokens = input.len() / self.inputs;
-        let input = View::new(input, tokens, self.inputs, self.inputs);
-        let weight =
-            View::new(weights.floats(&self.weight), self.outputs, self.inputs, self.inputs).transposed();
-        multiply(1.0, input, weight, keep, ViewMut::new(out, tokens, self.outputs, row_stride));
+        let numbers = network.weights.floats(&self.weight);
+        let weight = Weight { numbers, inputs: self.inputs, outputs: self.outputs };
+        linear(network.kernel, input, weight, add, out, row_stride);
     }
 }
 
@@ -107,7 +105,7 @@ impl Residual {
     /// `hidden ← norm(hidden + input·Wᵀ + b)`; the product adds onto `hidden` itself, which saves a pass over memory.
     pub(super) fn apply(&self, network: &Network, input: &[f32], hidden: &mut [f32]) {
         let weights = &network.weights;
-        self.linear.product(weights, input, 1.0, hidden, network.shape.hidden);
+        self.linear.product(network, input, true, hidden, network.shape.hidden);
         let (gamma, beta) = (weights.floats(&self.gamma), weights.floats(&self.beta));
         rows::layer_norm(
             network.kernel,

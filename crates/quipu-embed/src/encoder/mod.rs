@@ -24,9 +24,9 @@ use layer::Layer;
 use scratch::Scratch;
 use weights::Weights;
 
-/// Tokens of one batch inside [`Encoder::embed_into`], and the budget to cut by outside of it: at 512 the working
-/// memory (about 14 kB a token for hidden size 384) still lives in the second-level cache, and packing the weights
-/// for a product is a few percent of the product. `docs/decisions/0003-own-f32-encoder.md` has the measurements.
+/// Tokens of one batch inside [`Encoder::embed_into`], and the budget to cut by outside of it: few enough that the
+/// working memory (about 14 kB a token for hidden size 384) stays near the second-level cache, enough that reading
+/// the weights once a batch costs nothing.
 pub const BATCH_TOKENS: usize = 512;
 
 /// Enters the fingerprint; to be raised whenever the arithmetic changes more than rounding.

@@ -83,6 +83,7 @@ pub(crate) fn multiply(alpha: f32, a: View<'_>, b: View<'_>, beta: f32, c: ViewM
 fn check_extent(length: usize, rows: usize, columns: usize, row_stride: usize) {
     assert!(row_stride >= columns, "rows overlap");
     let last_row = rows.saturating_sub(1).checked_mul(row_stride);
+    let columns = if rows == 0 { 0 } else { columns };
     let extent = last_row.and_then(|start| start.checked_add(columns));
     assert!(extent.is_some_and(|extent| extent <= length), "the matrix reaches past its slice");
 }

@@ -1,9 +1,10 @@
 //! The arithmetic under the encoder, and the only room with `unsafe` in it besides the weights' mapping.
 //!
-//! [`gemm`] multiplies matrices through `matrixmultiply`; [`rows`] holds what happens between the products, written
+//! [`linear`] multiplies by weights, [`gemm`] other matrices, through `matrixmultiply`; [`rows`] holds what happens between the products, written
 //! once as plain loops and compiled once per instruction set. Which set is a [`Kernel`], chosen at run time.
 
 pub(crate) mod gemm;
+pub(crate) mod linear;
 pub(crate) mod rows;
 
 /// The instruction set that the loops between the matrix products run on.
