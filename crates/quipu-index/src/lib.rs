@@ -34,3 +34,6 @@ pub fn configuration(model: &ModelInfo) -> store::Configuration {
         hash: *hasher.finalize().as_bytes(),
     }
 }
+
+#[cfg(test)]
+mod testing;

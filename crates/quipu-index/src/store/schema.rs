@@ -109,7 +109,8 @@ CREATE TABLE chunk (
     hash        BLOB    NOT NULL,         -- BLAKE3 of what is embedded
     text        TEXT    NOT NULL
 ) STRICT;
-CREATE INDEX chunk_by_document ON chunk (document);
+-- With what `--where` mostly asks of chunks, so that it need not go through their text.
+CREATE INDEX chunk_by_document ON chunk (document, page, first_line);
 CREATE INDEX chunk_by_hash ON chunk (hash);
 
 -- What ranking reads of a chunk: its terms (the forward index) and its int8 vector.

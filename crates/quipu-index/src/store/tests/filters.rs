@@ -159,7 +159,7 @@ fn filled() -> (tempfile::TempDir, Store) {
     (folder, store)
 }
 
-fn filter(store: &Store, expression: &str) -> Result<Vec<u32>, FilterError> {
+fn filtered(store: &Store, expression: &str) -> Result<Vec<u32>, FilterError> {
     store.reader().unwrap().snapshot().unwrap().filter(expression).map(|found| found.iter().collect())
 }
 
@@ -179,7 +179,7 @@ fn what_people_write() {
         ("1", vec![0, 1, 2]),
         ("name LIKE 'Größe%'", vec![0, 1]),
     ] {
-        assert_eq!(filter(&store, expression).unwrap(), expected, "{expression}");
+        assert_eq!(filtered(&store, expression).unwrap(), expected, "{expression}");
     }
 }
 
@@ -199,7 +199,7 @@ fn mistakes_are_pointed_at() {
         ("ext = 'pdf' AND", None),
         ("nosuch(ext)", None),
     ] {
-        let error = filter(&store, expression).unwrap_err();
+        let error = filtered(&store, expression).unwrap_err();
         if let Some(at) = at {
             assert_eq!(
                 error.offset().map(|offset| &expression[offset..]).map(|rest| rest.starts_with(at)),
@@ -210,7 +210,7 @@ fn mistakes_are_pointed_at() {
         let shown = error.to_string();
         assert!(FilterError::COLUMNS.iter().all(|column| shown.contains(column)), "{shown}");
     }
-    let shown = filter(&store, "ext = 'ä' AND extt = 1").unwrap_err().to_string();
+    let shown = filtered(&store, "ext = 'ä' AND extt = 1").unwrap_err().to_string();
     assert!(shown.contains("\n  ext = 'ä' AND extt = 1\n                ^\n"), "{shown}");
 }
 
@@ -248,10 +248,10 @@ fn nobody_gets_out() {
         "sum(size) OVER () > 0",
         "ext = 'pdf'; SELECT 1",
     ] {
-        assert!(filter(&store, expression).is_err(), "{expression}");
+        assert!(filtered(&store, expression).is_err(), "{expression}");
     }
     let deep = format!("{}1{}", "(1 + ".repeat(200), ")".repeat(200));
-    assert!(filter(&store, &deep).is_err());
+    assert!(filtered(&store, &deep).is_err());
     verify(&Reader::open(folder.path()).unwrap());
 }
 
@@ -263,6 +263,19 @@ fn a_connection_is_free_again_after_a_filter() {
     assert_eq!(snapshot.filter("ext = 'md'").unwrap().count(), 1);
     assert_eq!(snapshot.term("heron").unwrap().map(|(_, df)| df), Some(1));
     assert!(snapshot.live().unwrap().contains(2));
+}
+
+#[test]
+fn an_expression_that_takes_too_long_is_stopped() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = Store::create(folder.path(), &configuration()).unwrap();
+    let many: Vec<FileRecord> = (0..300).map(|n| indexed(&format!("/f{n}.txt"), None, &["heron"])).collect();
+    store.write(&many).unwrap();
+    let snapshot = store.reader().unwrap().snapshot().unwrap();
+    let long = vec!["path LIKE '%nowhere%'"; 80].join(" OR ");
+    let stopped = filter::evaluate_within(&mut snapshot.lease(), &long, std::time::Duration::ZERO);
+    assert_eq!(stopped.unwrap_err().message(), "it takes too long");
+    assert_eq!(snapshot.filter(&long).unwrap().count(), 0);
 }
 
 #[test]

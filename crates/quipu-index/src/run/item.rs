@@ -1,0 +1,192 @@
+//! What travels through the pipeline: a file, from its path to its rows.
+//!
+//! The item is a *document* from end to end, so that it keeps its credit and its acknowledgement all the way.
+//! A file whose fate is known early (a failure, something to skip, known content) is *settled* and passes the
+//! later stages untouched: so every fate reaches the ledger by the same door, in the same transactions.
+
+use quipu_embed::TokenIds;
+use quipu_extract::{ExtractError, Extracted, Format};
+use quipu_flow::Weigh;
+
+use crate::chunk::Piece;
+use crate::store::{Chunk, Document, Failure, FailureKind, FileRecord, Outcome, Vector};
+
+/// A file on its way into the index.
+#[derive(Debug)]
+pub(crate) struct Item {
+    pub(crate) path: String,
+    pub(crate) size: u64,
+    pub(crate) modified_ns: i64,
+    pub(crate) content_hash: Option<[u8; 32]>,
+    /// The content that the ledger has settled for this path: bytes that hash to it need no more work.
+    pub(crate) settled_hash: Option<[u8; 32]>,
+    pub(crate) content: Content,
+}
+
+/// How far an item has come.
+#[derive(Debug)]
+pub(crate) enum Content {
+    Unread,
+    Bytes(Vec<u8>, Format),
+    Text(Box<Extracted>),
+    Chunks(Box<Document>, Vec<Waiting>),
+    Settled(Settled),
+}
+
+/// What the store is to be told of a file.
+#[derive(Debug)]
+pub(crate) enum Settled {
+    /// Its fate, with its rows if it has any.
+    Write(Outcome),
+    /// Its bytes are those that the index has; only what stat says of it changed.
+    Same,
+}
+
+/// A chunk of the document beside it that needs a vector.
+#[derive(Debug)]
+pub(crate) struct Waiting {
+    /// Its place in the document's list of chunks.
+    pub(crate) chunk: usize,
+    pub(crate) tokens: TokenIds,
+}
+
+impl Item {
+    pub(crate) fn settle(mut self, outcome: Outcome) -> Self {
+        self.content = Content::Settled(Settled::Write(outcome));
+        self
+    }
+
+    pub(crate) fn skip(self, why: impl Into<String>) -> Self {
+        self.settle(Outcome::Skipped(why.into()))
+    }
+
+    pub(crate) fn fail(self, kind: FailureKind, message: impl Into<String>) -> Self {
+        self.settle(Outcome::Failed(Failure { kind, message: message.into() }))
+    }
+
+    /// Ends the item with what extraction said: left out where there is nothing to read, failed otherwise.
+    pub(crate) fn not_extracted(self, error: ExtractError) -> Self {
+        let kind = match &error {
+            ExtractError::Unsupported(format) => return self.skip(format!("no reader for {format}")),
+            ExtractError::Empty(_) => return self.skip("no text in it"),
+            ExtractError::Parse { .. } => FailureKind::Parse,
+            ExtractError::Panicked { .. } => FailureKind::Panic,
+            ExtractError::TooLarge { .. } => FailureKind::TooLarge,
+            ExtractError::Encrypted(_) => FailureKind::Encrypted,
+            ExtractError::Timeout(_) => FailureKind::Timeout,
+            ExtractError::Memory { .. } => FailureKind::Memory,
+            ExtractError::Crashed { .. } => FailureKind::Crashed,
+            ExtractError::Io { .. } => FailureKind::Io,
+            _ => FailureKind::Other,
+        };
+        let message = with_causes(&error);
+        self.fail(kind, message)
+    }
+
+    /// Tokens that the item still has to take through the model.
+    pub(crate) fn tokens_waiting(&self) -> usize {
+        match &self.content {
+            Content::Chunks(_, waiting) => waiting.iter().map(|chunk| chunk.tokens.len()).sum(),
+            _ => 0,
+        }
+    }
+
+    /// The document that `extracted` and its `pieces` make, and the chunks of it that need a vector: all.
+    pub(crate) fn chunked(mut self, extracted: Extracted, pieces: Vec<Piece>) -> Self {
+        let mut waiting = Vec::with_capacity(pieces.len());
+        let mut chunks = Vec::with_capacity(pieces.len());
+        for (chunk, piece) in pieces.into_iter().enumerate() {
+            waiting.push(Waiting { chunk, tokens: piece.tokens });
+            chunks.push(Chunk {
+                text: extracted.text[piece.range.clone()].to_owned(),
+                range: piece.range.start as u64..piece.range.end as u64,
+                lines: piece.lines,
+                page: piece.page,
+                heading: piece.heading,
+                hash: piece.hash,
+                vector: None,
+            });
+        }
+        let document = Document {
+            mime: extracted.format.mime().to_owned(),
+            format: extracted.format.name().to_owned(),
+            pages: u32::try_from(extracted.pages.len()).ok().filter(|&pages| pages > 0),
+            title: extracted.title,
+            author: extracted.author,
+            language: extracted.language,
+            metadata: extracted.metadata,
+            chunks,
+        };
+        self.content = Content::Chunks(Box::new(document), waiting);
+        self
+    }
+
+    /// What the ledger is to hold of this item; `None` where only its stat is to be refreshed.
+    pub(crate) fn into_record(self) -> Result<FileRecord, Item> {
+        let outcome = match self.content {
+            Content::Settled(Settled::Write(outcome)) => outcome,
+            Content::Chunks(document, _) => Outcome::Indexed(document),
+            content => return Err(Item { content, ..self }),
+        };
+        Ok(FileRecord {
+            path: self.path,
+            size: self.size,
+            modified_ns: self.modified_ns,
+            content_hash: self.content_hash,
+            outcome,
+        })
+    }
+}
+
+/// An error and what caused it, on one line.
+pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut line = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        line = format!("{line}: {error}");
+        cause = error.source();
+    }
+    line
+}
+
+impl Weigh for Item {
+    fn heap_bytes(&self) -> usize {
+        self.path.capacity()
+            + match &self.content {
+                Content::Unread | Content::Settled(Settled::Same) => 0,
+                Content::Bytes(bytes, _) => bytes.capacity(),
+                Content::Text(extracted) => size_of::<Extracted>() + Extracted::heap_bytes(extracted),
+                Content::Chunks(document, waiting) => {
+                    let tokens: usize =
+                        waiting.iter().map(|chunk| chunk.tokens.len() * size_of::<u32>()).sum();
+                    document_bytes(document) + waiting.capacity() * size_of::<Waiting>() + tokens
+                }
+                Content::Settled(Settled::Write(Outcome::Indexed(document))) => document_bytes(document),
+                Content::Settled(Settled::Write(outcome)) => match outcome {
+                    Outcome::Failed(failure) => failure.message.capacity(),
+                    Outcome::Skipped(why) | Outcome::Pending(why) => why.capacity(),
+                    Outcome::Indexed(_) => 0,
+                },
+            }
+    }
+}
+
+fn document_bytes(document: &Document) -> usize {
+    let optional = |text: &Option<String>| text.as_ref().map_or(0, String::capacity);
+    let chunks: usize = document
+        .chunks
+        .iter()
+        .map(|chunk| {
+            let vector = chunk.vector.as_ref().map_or(0, |vector: &Vector| vector.codes.len());
+            chunk.text.capacity() + optional(&chunk.heading) + vector
+        })
+        .sum();
+    let metadata: usize =
+        document.metadata.iter().map(|(key, value)| key.capacity() + value.capacity()).sum();
+    size_of::<Document>()
+        + document.chunks.capacity() * size_of::<Chunk>()
+        + chunks
+        + metadata
+        + optional(&document.title)
+        + optional(&document.author)
+}

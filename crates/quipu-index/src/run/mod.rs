@@ -1,0 +1,285 @@
+//! One run of `quipu index`: what changed below the roots goes in, what is gone goes out.
+//!
+//! In reading order: [`pipeline`] is the whole way of a document on one screen; [`item`] is what travels on it,
+//! [`stages`] what each stage does; [`scout`] finds what is due, [`writer`] puts it into the store; [`memory`]
+//! divides the budget, [`sampler`] watches, [`report`] sums up. This file starts a run and brings it to its end.
+
+mod finish;
+mod item;
+pub mod memory;
+mod pipeline;
+mod report;
+mod sampler;
+mod scout;
+mod stages;
+mod writer;
+
+use std::ffi::OsString;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use quipu_compute::{ComputeConfig, ComputePool};
+use quipu_embed::Embedder;
+use quipu_extract::Limits;
+use quipu_extract::worker::{WorkerConfig, WorkerPool};
+use quipu_flow::{Handle, Plan, RunError};
+use tokio::task::JoinHandle;
+
+pub use self::finish::failures;
+use self::item::with_causes;
+use self::memory::Division;
+use self::pipeline::Given;
+use self::report::Tally;
+pub use self::report::{
+    FAILURES_NAMED_MAX, FailureLine, FilesByState, RunCounts, RunEnded, RunReport, StageLine,
+};
+use self::sampler::Sampler;
+use self::scout::{CHANNEL_ITEMS_MAX, Scout, Scouted, SizeLimits};
+use self::stages::{Stages, blocking};
+use self::writer::Writer;
+use crate::IndexError;
+use crate::store::{Reader, Store};
+use crate::walk::Apart;
+
+/// What a run is asked to do.
+#[derive(Debug, Clone)]
+pub struct RunOptions {
+    /// Files and folders, remembered from now on; none: those remembered.
+    pub roots: Vec<PathBuf>,
+    /// The budget in bytes for documents under way and worker processes.
+    pub memory_bytes: u64,
+    /// Larger files are skipped.
+    pub file_bytes_max: u64,
+    /// Longest time that a worker may take over one file.
+    pub file_time_max: Duration,
+    /// Try again all that failed.
+    pub retry_failed: bool,
+    /// Remove what lies below roots that are missing or empty.
+    pub prune: bool,
+    /// The program that serves as worker process, by [`quipu_extract::worker::serve`].
+    pub worker_program: PathBuf,
+    /// Its arguments.
+    pub worker_arguments: Vec<OsString>,
+}
+
+/// A run under way.
+pub struct Run {
+    handle: Handle,
+    scout: JoinHandle<Result<Scouted, IndexError>>,
+    stages: Arc<Stages>,
+    writer: Arc<Mutex<Writer>>,
+    tally: Arc<Tally>,
+    sampler: Sampler,
+    started: Instant,
+    prune: bool,
+}
+
+/// How far a run has come.
+#[derive(Debug, Clone)]
+pub struct RunProgress {
+    /// What it did so far.
+    pub counts: RunCounts,
+    /// What bounds it now.
+    pub bound_by: String,
+    /// Bytes that documents under way are charged.
+    pub budget_used_bytes: u64,
+    /// Time since its start.
+    pub elapsed: Duration,
+}
+
+/// Follows and stops a run from elsewhere; cheap to clone.
+#[derive(Clone)]
+pub struct RunControls {
+    controls: quipu_flow::Controls,
+    tally: Arc<Tally>,
+    started: Instant,
+}
+
+impl RunControls {
+    /// How far the run has come.
+    pub fn progress(&self) -> RunProgress {
+        let flow = self.controls.progress();
+        RunProgress {
+            counts: self.tally.counts(),
+            bound_by: flow.bound.to_string(),
+            budget_used_bytes: flow.bytes_charged,
+            elapsed: self.started.elapsed(),
+        }
+    }
+
+    /// Takes in nothing new and finishes what is under way.
+    pub fn drain(&self) {
+        self.controls.drain();
+    }
+
+    /// Stops at once; what is under way is left for the next run.
+    pub fn cancel(&self) {
+        self.controls.cancel();
+    }
+}
+
+impl Run {
+    /// Starts a run on `store`, inside a Tokio runtime.
+    ///
+    /// # Errors
+    /// A root that is not there, an index that remembers none, a model that is not the index's, or a store that
+    /// cannot be read.
+    pub fn start(
+        mut store: Store,
+        embedder: Arc<dyn Embedder>,
+        options: &RunOptions,
+    ) -> Result<Self, IndexError> {
+        let reader = store.reader()?;
+        let (roots, elsewhere) = roots(&mut store, &reader, &options.roots)?;
+        let pool = ComputePool::new(ComputeConfig::default()).map_err(|error| engine(&error))?;
+        let division = Division::of(options.memory_bytes, pool.workers());
+        let sizes = SizeLimits {
+            file_bytes_max: options.file_bytes_max,
+            fits_memory_bytes: division.file_bytes_max(),
+        };
+        let tally = Arc::new(Tally::default());
+        let scout = Scout {
+            reader: reader.clone(),
+            configuration_hash: store.configuration().hash,
+            roots,
+            apart: Apart { index: reader.folder().to_owned(), roots: Vec::new() },
+            elsewhere,
+            retry_failed: options.retry_failed,
+            sizes,
+            tally: Arc::clone(&tally),
+        };
+        let text_bytes_max = usize::try_from(sizes.least()).unwrap_or(usize::MAX);
+        let limits = Limits { text_bytes_max, ..Limits::default() };
+        let stages = Arc::new(Stages {
+            reader,
+            embedder,
+            workers: WorkerPool::new(worker_config(options, division, &limits)),
+            limits,
+            file_bytes_max: sizes.least(),
+            tally: Arc::clone(&tally),
+        });
+        let writer = Arc::new(Mutex::new(Writer { store, tally: Arc::clone(&tally) }));
+        let (files, to_pipeline) = tokio::sync::mpsc::channel(CHANNEL_ITEMS_MAX);
+        let handle = pipeline::pipeline(
+            to_pipeline,
+            &Given::to_run(&stages),
+            &Given::to_run(&writer),
+            division.workers,
+        )
+        .memory(division.documents_bytes)
+        .on(&pool)
+        .start()
+        .map_err(stopped)?;
+        let scout = tokio::task::spawn_blocking(move || scout.run(&files));
+        let sampler = sampler(&handle, &stages)?;
+        Ok(Self {
+            handle,
+            scout,
+            stages,
+            writer,
+            tally,
+            sampler,
+            started: Instant::now(),
+            prune: options.prune,
+        })
+    }
+
+    /// Follows and stops the run from elsewhere.
+    pub fn controls(&self) -> RunControls {
+        RunControls {
+            controls: self.handle.controls(),
+            tally: Arc::clone(&self.tally),
+            started: self.started,
+        }
+    }
+
+    /// Waits for the run's end, removes what is gone, and reports.
+    ///
+    /// # Errors
+    /// Where a stage or the store stopped the run; what was written before stays.
+    pub async fn join(self) -> Result<RunReport, IndexError> {
+        let flow = self.handle.join().await;
+        let scouted = self.scout.await.map_err(|_| IndexError::Interrupted)?;
+        let seen = self.sampler.finish();
+        let flow = flow.map_err(stopped)?;
+        let scouted = scouted?;
+        let (writer, reader, prune) = (Arc::clone(&self.writer), self.stages.reader.clone(), self.prune);
+        let (ended, tally, elapsed) = (flow.ended, Arc::clone(&self.tally), self.started.elapsed());
+        blocking(move || {
+            let mut writer = writer.lock().unwrap_or_else(PoisonError::into_inner);
+            let gone = finish::remove_what_is_gone(&mut writer.store, &reader, &scouted, prune, ended)?;
+            finish::report(&reader, &tally, gone, elapsed, &flow, &seen)
+        })
+        .await
+    }
+}
+
+/// The plan of the pipeline that a run with this much memory would run; nothing is opened or started.
+pub fn explain(memory_bytes: u64) -> Plan {
+    let division = Division::of(memory_bytes, std::thread::available_parallelism().map_or(1, usize::from));
+    let (_files, to_pipeline) = tokio::sync::mpsc::channel(1);
+    pipeline::pipeline(to_pipeline, &Given::to_show(), &Given::to_show(), division.workers)
+        .memory(division.documents_bytes)
+        .explain()
+}
+
+/// The roots to walk, remembered and as the ledger writes them, and those remembered that are left alone.
+fn roots(
+    store: &mut Store,
+    reader: &Reader,
+    asked: &[PathBuf],
+) -> Result<(Vec<PathBuf>, Vec<String>), IndexError> {
+    if asked.is_empty() {
+        let remembered: Vec<PathBuf> = reader.roots()?.into_iter().map(PathBuf::from).collect();
+        return if remembered.is_empty() { Err(IndexError::NoRoots) } else { Ok((remembered, Vec::new())) };
+    }
+    let mut roots = Vec::with_capacity(asked.len());
+    for path in asked {
+        let root = path.canonicalize().map_err(|source| IndexError::Root { path: path.clone(), source })?;
+        let name = root.to_str().ok_or_else(|| IndexError::Root {
+            path: path.clone(),
+            source: io::Error::new(io::ErrorKind::InvalidInput, "its name is not UTF-8"),
+        })?;
+        store.remember_root(name)?;
+        if !roots.contains(&root) {
+            roots.push(root);
+        }
+    }
+    let elsewhere =
+        reader.roots()?.into_iter().filter(|known| !roots.iter().any(|root| root == Path::new(known)));
+    Ok((roots.clone(), elsewhere.collect()))
+}
+
+fn worker_config(options: &RunOptions, division: Division, limits: &Limits) -> WorkerConfig {
+    WorkerConfig {
+        workers_max: division.workers,
+        memory_bytes_max: division.worker_bytes,
+        time_max: options.file_time_max,
+        limits: limits.clone(),
+        ..WorkerConfig::new(&options.worker_program, &options.worker_arguments)
+    }
+}
+
+fn sampler(handle: &Handle, stages: &Arc<Stages>) -> Result<Sampler, IndexError> {
+    let (controls, watched) = (handle.controls(), Arc::clone(stages));
+    Sampler::start(
+        move || memory::together_bytes(&watched.workers.pids()).unwrap_or(0),
+        move || controls.progress().bound.to_string(),
+    )
+    .map_err(|error| engine(&error))
+}
+
+fn engine(error: &dyn std::error::Error) -> IndexError {
+    IndexError::Engine(with_causes(error))
+}
+
+fn stopped(error: RunError) -> IndexError {
+    match error {
+        RunError::Failed { failed, .. } => {
+            IndexError::Stopped { stage: failed.stage.clone(), reason: with_causes(&failed.error) }
+        }
+        other => engine(&other),
+    }
+}

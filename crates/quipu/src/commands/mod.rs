@@ -1,0 +1,65 @@
+//! One command a file; what several of them need stands here.
+
+pub(crate) mod explain;
+pub(crate) mod forget;
+pub(crate) mod index;
+pub(crate) mod init;
+pub(crate) mod model;
+pub(crate) mod search;
+pub(crate) mod status;
+pub(crate) mod verify;
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use quipu_embed::{Encoder, model as models};
+use quipu_index::store::{Reader, StoreError};
+
+use crate::args::Common;
+use crate::location::{Location, Why, locate};
+
+/// Opens the index that `common` means for reading.
+fn open_reader(common: &Common) -> Result<Reader> {
+    let location = locate(common)?;
+    match Reader::open(&location.folder) {
+        Err(error @ StoreError::NotFound { .. }) => {
+            let hint = match location.why {
+                Why::Own => "make one with `quipu index FOLDER`".to_owned(),
+                Why::Named | Why::Nearest => {
+                    format!("fill it with `quipu index --db {} FOLDER`", location.folder.display())
+                }
+            };
+            Err(error).context(hint)
+        }
+        opened => Ok(opened?),
+    }
+}
+
+/// Loads the model that `common` names, fetching it where it has to; says on standard error how it came.
+fn load_model(common: &Common) -> Result<Encoder> {
+    let settings = models::Settings::from_environment();
+    let name = common.model.as_deref().unwrap_or(models::DEFAULT);
+    let was_here = models::path(&settings, name).is_ok_and(|folder| folder.is_dir());
+    let located = models::locate(&settings, common.model.as_deref())?;
+    if !was_here {
+        eprintln!("{}", located.note);
+    }
+    Ok(Encoder::load(&located.folder)?)
+}
+
+/// A path as the ledger writes it: absolute, links resolved where the path still exists.
+fn as_ledger_writes(path: &std::path::Path) -> Result<String> {
+    let absolute: PathBuf = match path.canonicalize() {
+        Ok(path) => path,
+        Err(_) => std::path::absolute(path).with_context(|| format!("{} is no path", path.display()))?,
+    };
+    absolute.to_str().map(str::to_owned).with_context(|| format!("{} is not UTF-8", absolute.display()))
+}
+
+/// Where an index is, for messages.
+fn name_of(location: &Location) -> String {
+    match location.why {
+        Why::Named | Why::Nearest => location.folder.display().to_string(),
+        Why::Own => format!("{} (your own)", location.folder.display()),
+    }
+}

@@ -1,0 +1,76 @@
+//! `quipu model`: which models there are, where they lie, and how they got there.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use quipu_embed::model as models;
+use serde::Serialize;
+
+use crate::Ending;
+use crate::args::{Common, ModelCommand};
+use crate::render;
+
+/// A model and where it is.
+#[derive(Debug, Serialize)]
+struct Line {
+    name: String,
+    dimensions: usize,
+    tokens_max: usize,
+    bytes: u64,
+    licence: String,
+    folder: Option<PathBuf>,
+}
+
+/// Runs `quipu model …`.
+pub(crate) fn run(common: &Common, command: &ModelCommand) -> Result<Ending> {
+    let settings = models::Settings::from_environment();
+    match command {
+        ModelCommand::List => list(common, &settings)?,
+        ModelCommand::Fetch { name } => {
+            let located = models::fetch(&settings, name)?;
+            if common.json {
+                render::json(&serde_json::json!({ "folder": located.folder, "note": located.note }))?;
+            } else {
+                render::lines(&[&located.note])?;
+            }
+        }
+        ModelCommand::Path => {
+            let name = common.model.as_deref().unwrap_or(models::DEFAULT);
+            let folder = models::path(&settings, name)?;
+            if common.json {
+                render::json(&serde_json::json!({ "folder": folder, "exists": folder.is_dir() }))?;
+            } else {
+                render::lines(&[&folder.display().to_string()])?;
+            }
+        }
+    }
+    Ok(Ending::Well)
+}
+
+fn list(common: &Common, settings: &models::Settings) -> Result<()> {
+    let lines: Vec<Line> = models::list(settings)
+        .into_iter()
+        .map(|model| Line {
+            name: model.name.to_owned(),
+            dimensions: model.dimensions,
+            tokens_max: model.tokens_max,
+            bytes: model.bytes,
+            licence: model.licence.to_owned(),
+            folder: model.folder,
+        })
+        .collect();
+    if common.json {
+        return render::json(&lines);
+    }
+    for Line { name, dimensions, tokens_max, bytes, licence, folder } in &lines {
+        let place = match folder {
+            Some(folder) => folder.display().to_string(),
+            None => format!("not here yet: quipu model fetch {name}"),
+        };
+        let size = render::bytes(*bytes);
+        render::lines(&[&format!(
+            "{name}  {dimensions} dimensions, {tokens_max} tokens, {size}, {licence}  {place}"
+        )])?;
+    }
+    Ok(())
+}
