@@ -1,6 +1,6 @@
 //! What the tests of the program share: a folder of their own, the program, and what it prints.
 
-#![allow(dead_code, reason = "each test binary uses its part")]
+#![allow(dead_code, unreachable_pub, reason = "each test binary uses its part")]
 
 use std::fs;
 use std::path::{Path, PathBuf};

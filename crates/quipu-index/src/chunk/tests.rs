@@ -1,16 +1,13 @@
 //! What chunking promises, on made texts and on random ones.
 
-use std::sync::OnceLock;
-
 use proptest::prelude::*;
-use quipu_embed::Tokenizer;
+use quipu_embed::{Embedder, Tokenizer};
 use quipu_extract::{Extracted, Format, Limits, extract, identify};
 
 use super::*;
 
 fn tokenizer() -> &'static Tokenizer {
-    static TOKENIZER: OnceLock<Tokenizer> = OnceLock::new();
-    TOKENIZER.get_or_init(|| crate::testing::tokenizer())
+    crate::testing::encoder().tokenizer()
 }
 
 fn document(name: &str, text: &str) -> Extracted {

@@ -28,11 +28,12 @@ pub(crate) fn remove_what_is_gone(
     reader: &Reader,
     scouted: &Scouted,
     prune: bool,
-    ended: Ended,
+    flow: &Report,
 ) -> Result<Gone, StoreError> {
-    let ended = match ended {
+    let ended = match flow.ended {
         Ended::Cancelled => RunEnded::Cancelled,
-        _ if !scouted.complete => RunEnded::Drained,
+        // What the scout had sent but no stage had taken waits for the next run.
+        _ if !scouted.complete || flow.births < scouted.sent => RunEnded::Drained,
         _ => RunEnded::Done,
     };
     let mut gone = Gone { ended, removed: 0, problems: Vec::new() };

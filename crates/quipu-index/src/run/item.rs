@@ -4,12 +4,17 @@
 //! A file whose fate is known early (a failure, something to skip, known content) is *settled* and passes the
 //! later stages untouched: so every fate reaches the ledger by the same door, in the same transactions.
 
+use std::path::Path;
+
 use quipu_embed::TokenIds;
 use quipu_extract::{ExtractError, Extracted, Format};
 use quipu_flow::Weigh;
 
 use crate::chunk::Piece;
 use crate::store::{Chunk, Document, Failure, FailureKind, FileRecord, Outcome, Vector};
+
+/// Characters of a failure's message that the ledger keeps.
+const MESSAGE_CHARS_MAX: usize = 200;
 
 /// A file on its way into the index.
 #[derive(Debug)]
@@ -60,14 +65,14 @@ impl Item {
         self.settle(Outcome::Skipped(why.into()))
     }
 
-    pub(crate) fn fail(self, kind: FailureKind, message: impl Into<String>) -> Self {
-        self.settle(Outcome::Failed(Failure { kind, message: message.into() }))
+    pub(crate) fn fail(self, kind: FailureKind, message: &str) -> Self {
+        self.settle(Outcome::Failed(Failure { kind, message: brief(message) }))
     }
 
     /// Ends the item with what extraction said: left out where there is nothing to read, failed otherwise.
     pub(crate) fn not_extracted(self, error: ExtractError) -> Self {
         let kind = match &error {
-            ExtractError::Unsupported(format) => return self.skip(format!("no reader for {format}")),
+            ExtractError::Unsupported(format) => return self.not_read(format),
             ExtractError::Empty(_) => return self.skip("no text in it"),
             ExtractError::Parse { .. } => FailureKind::Parse,
             ExtractError::Panicked { .. } => FailureKind::Panic,
@@ -79,8 +84,28 @@ impl Item {
             ExtractError::Io { .. } => FailureKind::Io,
             _ => FailureKind::Other,
         };
-        let message = with_causes(&error);
-        self.fail(kind, message)
+        self.fail(kind, &with_causes(&error))
+    }
+
+    /// Ends an item whose bytes are of a kind without a reader: left out, unless its name says that it is a
+    /// document, which then must be a broken one.
+    fn not_read(self, format: &Format) -> Self {
+        let extension =
+            Path::new(&self.path).extension().and_then(|extension| extension.to_str()).unwrap_or("");
+        match extension.to_ascii_lowercase().as_str() {
+            name @ ("pdf" | "docx") => {
+                self.fail(FailureKind::Parse, &format!("it is named .{name}, but its bytes are not"))
+            }
+            _ => self.skip(format!("no reader for {format}")),
+        }
+    }
+
+    /// Ends an item of which extraction left nothing to index.
+    pub(crate) fn without_text(self, extracted: &Extracted) -> Self {
+        if extracted.format == Format::Pdf && extracted.pages.is_empty() {
+            return self.fail(FailureKind::Parse, "reading pdf: it has no pages");
+        }
+        self.skip("no text in it")
     }
 
     /// Tokens that the item still has to take through the model.
@@ -135,6 +160,14 @@ impl Item {
             content_hash: self.content_hash,
             outcome,
         })
+    }
+}
+
+/// A message as the ledger keeps it: parsers quote whole files.
+pub(crate) fn brief(message: &str) -> String {
+    match message.char_indices().nth(MESSAGE_CHARS_MAX) {
+        Some((end, _)) => format!("{}…", &message[..end]),
+        None => message.to_owned(),
     }
 }
 

@@ -43,6 +43,10 @@ use crate::IndexError;
 use crate::store::{Reader, Store};
 use crate::walk::Apart;
 
+/// Files under way at once, however small: enough to fill the model's batches, few enough that a run that is asked
+/// to stop is done with them soon.
+const FILES_UNDER_WAY_MAX: usize = 256;
+
 /// What a run is asked to do.
 #[derive(Debug, Clone)]
 pub struct RunOptions {
@@ -169,6 +173,7 @@ impl Run {
             division.workers,
         )
         .memory(division.documents_bytes)
+        .in_flight(FILES_UNDER_WAY_MAX)
         .on(&pool)
         .start()
         .map_err(stopped)?;
@@ -206,10 +211,10 @@ impl Run {
         let flow = flow.map_err(stopped)?;
         let scouted = scouted?;
         let (writer, reader, prune) = (Arc::clone(&self.writer), self.stages.reader.clone(), self.prune);
-        let (ended, tally, elapsed) = (flow.ended, Arc::clone(&self.tally), self.started.elapsed());
+        let (tally, elapsed) = (Arc::clone(&self.tally), self.started.elapsed());
         blocking(move || {
             let mut writer = writer.lock().unwrap_or_else(PoisonError::into_inner);
-            let gone = finish::remove_what_is_gone(&mut writer.store, &reader, &scouted, prune, ended)?;
+            let gone = finish::remove_what_is_gone(&mut writer.store, &reader, &scouted, prune, &flow)?;
             finish::report(&reader, &tally, gone, elapsed, &flow, &seen)
         })
         .await

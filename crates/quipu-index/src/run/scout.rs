@@ -13,7 +13,7 @@ use tokio::sync::mpsc::Sender;
 use super::item::{Content, Item};
 use super::report::Tally;
 use crate::IndexError;
-use crate::store::{LedgerEntry, Reader, SeenSet, State};
+use crate::store::{FailureKind, LedgerEntry, Reader, SeenSet, State};
 use crate::walk::{Apart, Found, Walk, What};
 
 /// Paths that wait in the channel between scout and pipeline.
@@ -61,6 +61,8 @@ pub(crate) struct Scouted {
     pub(crate) empty: Vec<String>,
     /// Paths below which nothing is known.
     pub(crate) unreadable: Vec<String>,
+    /// Items sent on.
+    pub(crate) sent: u64,
     /// Whether all roots were walked; a drained run's were not.
     pub(crate) complete: bool,
 }
@@ -94,6 +96,7 @@ impl Scout {
             missing: Vec::new(),
             empty: Vec::new(),
             unreadable: self.elsewhere.clone(),
+            sent: 0,
             complete: true,
         };
         for root in &self.roots {
@@ -133,7 +136,10 @@ impl Scout {
                     scouted.unreadable.push(found.path.clone());
                 }
                 match self.due(found, entry) {
-                    Some(item) => scouted.complete &= items.blocking_send(item).is_ok(),
+                    Some(item) => {
+                        scouted.complete &= items.blocking_send(item).is_ok();
+                        scouted.sent += 1;
+                    }
                     None => _ = self.tally.unchanged.fetch_add(1, Ordering::Relaxed),
                 }
             }
@@ -157,7 +163,7 @@ impl Scout {
             What::Unreadable(why) => {
                 let known =
                     entry.is_some_and(|entry| entry.state == State::Failed && !self.wants_retry(entry));
-                (!known).then(|| item.fail(crate::store::FailureKind::Io, why))
+                (!known).then(|| item.fail(FailureKind::Io, &why))
             }
             What::File => match self.sizes.reason_to_skip(item.size) {
                 Some(why) => self.skip_if_new(item, why, entry),

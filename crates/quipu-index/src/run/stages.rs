@@ -55,7 +55,7 @@ impl Stages {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 return Ok(item.skip("gone before it was read"));
             }
-            Err(error) => return Ok(item.fail(FailureKind::Io, error.to_string())),
+            Err(error) => return Ok(item.fail(FailureKind::Io, &error.to_string())),
         };
         self.tally.bytes_read.fetch_add(bytes.len() as u64, Ordering::Relaxed);
         let hash = *blake3::hash(&bytes).as_bytes();
@@ -117,7 +117,7 @@ impl Stages {
         };
         let pieces = chunk(&extracted, self.embedder.tokenizer(), &self.embedder.info().prompts.document);
         if pieces.is_empty() {
-            return item.skip("no text in it");
+            return item.without_text(&extracted);
         }
         self.tally.chunks.fetch_add(pieces.len() as u64, Ordering::Relaxed);
         item.chunked(*extracted, pieces)

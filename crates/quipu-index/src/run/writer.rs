@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use quipu_flow::{Failed, ItemError};
 
-use super::item::Item;
+use super::item::{Item, brief};
 use super::report::Tally;
 use super::stages::blocking;
 use crate::IndexError;
@@ -78,7 +78,7 @@ fn failure_record(failed: Failed) -> FileRecord {
         _ if failed.stage == "embed" => FailureKind::Embed,
         _ => FailureKind::Other,
     };
-    let message = format!("in stage '{}': {}", failed.stage, failed.error);
+    let message = brief(&format!("in stage '{}': {}", failed.stage, failed.error));
     FileRecord {
         path,
         size: metadata.as_ref().map_or(0, std::fs::Metadata::len),
