@@ -105,7 +105,7 @@ fn corpus() -> Vec<Made> {
             .map(|place| words[(number * 7 + place * place * (1 + number % 3)) % (2 + (number + place) % 9)])
             .collect();
         let folder = ["notes", "papers", "old"][number % 3];
-        let title = (number % 4 == 0).then(|| words[number % words.len()].to_owned());
+        let title = (number.is_multiple_of(4)).then(|| words[number % words.len()].to_owned());
         Made { title, ..Made::new(&format!("/{folder}/{number:03}.md"), &text.join(" "), number as u64) }
     };
     (0..DOCUMENTS).map(made).collect()
@@ -232,10 +232,10 @@ fn a_document_comes_once_by_its_best_chunk() {
 
 #[test]
 fn equal_scores_are_ordered_by_place() {
-    let made = |path: &str| Made::new(path, "the same words", 3);
+    let made = |path: &str| Made::new(path, "equal words", 3);
     let index = Index::of(&[made("/c.md"), made("/a.md"), made("/b.md")]);
     for mode in [Mode::Text, Mode::Vector, Mode::Hybrid] {
-        let found = index.paths(&Query { limit: 2, ..query("same", mode) }, &embedding(1));
+        let found = index.paths(&Query { limit: 2, ..query("equal", mode) }, &embedding(1));
         assert_eq!(found, ["/a.md", "/b.md"], "{mode:?}");
     }
 }
@@ -278,23 +278,20 @@ fn a_known_item_comes_first() {
 
 #[test]
 fn feedback_finds_what_shares_words_with_the_best() {
+    // All but the asked have one vector: only words can tell the related one from the filler.
     let mut documents: Vec<Made> = (0..100)
-        .map(|n| {
-            Made::new(&format!("/filler/{n:03}.md"), &format!("filler{n} padding{n} stuffing{n}"), 1_000 + n)
-        })
+        .map(|n| Made::new(&format!("/filler/{n:03}.md"), &format!("filler{n} padding{n} stuffing{n}"), 2))
         .collect();
     for n in 0..6 {
-        let text = format!("tephra eruption plume{n}");
-        documents.push(Made::new(&format!("/asked/{n}.md"), &text, 1));
+        documents.push(Made::new(&format!("/asked/{n}.md"), &format!("tephra eruption plume{n}"), 1));
     }
-    documents.push(Made::new("/related.md", "eruption eruption eruption", 2_000));
+    documents.push(Made::new("/related.md", "eruption eruption eruption", 2));
     let index = Index::of(&documents);
     let place = |rank| {
         let asked = Query { rank, limit: 107, ..query("tephra", Mode::Hybrid) };
         index.paths(&asked, &embedding(1)).iter().position(|path| path == "/related.md").unwrap()
     };
-    assert_eq!(place(Rank::Default), 6);
-    assert!(place(Rank::Fast) > 6, "{}", place(Rank::Fast));
+    assert_eq!((place(Rank::Fast), place(Rank::Default)), (106, 6));
 }
 
 #[test]
