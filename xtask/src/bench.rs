@@ -1,9 +1,26 @@
-//! `cargo xtask bench`: measures the speed of one part on this machine.
+//! `cargo xtask bench`: measures the speed of one part on this machine and says which class of machine it is.
+
+mod corpus;
+mod machine;
+mod search;
+
+use clap::Subcommand;
 
 /// What to measure.
 #[derive(clap::Args)]
-pub(crate) struct Arguments {}
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    part: Part,
+}
 
-pub(crate) fn run(_arguments: &Arguments) -> anyhow::Result<()> {
-    anyhow::bail!("not built yet")
+#[derive(Subcommand)]
+enum Part {
+    /// A query in a warm process: each mode, with and without a filter
+    Search(search::Arguments),
+}
+
+pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    match &arguments.part {
+        Part::Search(arguments) => search::run(arguments),
+    }
 }
