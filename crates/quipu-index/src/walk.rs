@@ -3,7 +3,7 @@
 //! A walk shows every path once: as a file to look at, as something skipped and why, or as something that
 //! could not be read. It honours `.gitignore`, `.ignore` and `.quipuignore` as git does (the deepest file
 //! that says anything decides), enters no hidden folder, follows no symbolic link below a root, and holds
-//! one folder's names at a time. It only looks: opening files and remembering them is others' business.
+//! the names of the folders that lie on the way to where it is. It only looks: opening files and remembering them is others' business.
 
 use std::ffi::OsStr;
 use std::fs::{self, Metadata};
@@ -63,6 +63,7 @@ pub struct Walk {
     stack: Vec<Folder>,
     apart: Arc<Apart>,
     first: Option<Found>,
+    is_empty_folder: bool,
 }
 
 /// A folder that is being walked: what is still to come, and the patterns that hold in it.
@@ -87,14 +88,21 @@ impl Walk {
     /// Where `root` is missing or its folder cannot be read: an unmounted disk must not look empty.
     pub fn new(root: &Path, apart: Arc<Apart>) -> io::Result<Self> {
         let metadata = fs::metadata(root)?;
-        let mut walk = Self { stack: Vec::new(), apart, first: None };
+        let mut walk = Self { stack: Vec::new(), apart, first: None, is_empty_folder: false };
         if metadata.is_dir() {
             let patterns = Patterns::of_ancestors(root);
-            walk.stack.push(Folder::read(root, patterns)?);
+            let folder = Folder::read(root, patterns)?;
+            walk.is_empty_folder = folder.entries.is_empty();
+            walk.stack.push(folder);
         } else {
             walk.first = Some(Found::new(root, Some(&metadata), What::File));
         }
         Ok(walk)
+    }
+
+    /// Whether the root is a folder without any entry at all, which an unmounted disk looks like.
+    pub fn is_empty_folder(&self) -> bool {
+        self.is_empty_folder
     }
 
     /// What to show for one entry of a folder; enters it where it is a folder to walk.
@@ -120,6 +128,7 @@ impl Walk {
                 self.stack.push(folder);
                 None
             }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => found(What::Unreadable(error.to_string())),
         }
     }

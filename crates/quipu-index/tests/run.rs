@@ -48,6 +48,7 @@ impl Place {
     fn options(&self, program: &str, arguments: &[&str]) -> RunOptions {
         RunOptions {
             roots: vec![self.files()],
+            all_roots: false,
             memory_bytes: 256 << 20,
             file_bytes_max: 64 << 20,
             file_time_max: Duration::from_millis(300),
@@ -162,10 +163,11 @@ impl Embedder for Touchy {
 }
 
 #[test]
-fn a_panic_of_our_own_is_a_failure_in_the_ledger() {
-    let place = Place::with(&[("a.txt", b"word")]);
+fn a_panic_while_embedding_fails_the_guilty_document_alone() {
+    let place =
+        Place::with(&[("a.txt", b"word"), ("b.txt", b"several words"), ("c.txt", b"and several more")]);
     let report = place.run(Arc::new(Touchy(encoder())), &place.options("sleep", &["1"]));
-    assert_eq!((report.files.indexed, report.files.failed), (0, 1), "{report:?}");
+    assert_eq!((report.files.indexed, report.files.failed), (2, 1), "{report:?}");
     let entry = place.entry("a.txt");
     assert_eq!(entry.kind, Some(FailureKind::Panic));
     assert!(entry.message.as_deref().is_some_and(|message| message.contains("too few for me")), "{entry:?}");
@@ -202,7 +204,9 @@ fn check_stopped(stop: impl Fn(&quipu_index::run::RunControls), ended: RunEnded)
         run.join().await.expect("it ends")
     });
     assert_eq!(report.ended, ended, "{report:?}");
-    assert!(report.files.indexed < 600 && report.files.failed == 0, "{report:?}");
+    let files = report.files;
+    assert!(files.indexed < 600 && files.failed == 0, "{report:?}");
+    assert_eq!(files.indexed + files.pending, report.run.shown, "each path seen is in one state: {report:?}");
     let report = place.run(encoder(), &options);
     assert_eq!((report.files.indexed, report.files.pending), (600, 0), "{report:?}");
     check_agrees(&place.db(), 600);
@@ -223,4 +227,67 @@ fn a_drained_run_finishes_what_is_under_way() {
 #[test]
 fn a_cancelled_run_leaves_the_rest_for_the_next() {
     check_stopped(quipu_index::run::RunControls::cancel, RunEnded::Cancelled);
+}
+
+#[test]
+fn a_nested_root_that_is_unmounted_survives_the_run_over_its_parent() {
+    let place = Place::with(&[("a.txt", b"of the parent")]);
+    let (disk, away) = (place.files().join("disk"), place.files().with_file_name("away"));
+    fs::create_dir(&disk).expect("a folder");
+    fs::write(disk.join("b.txt"), "on the disk").expect("a file");
+    let both = RunOptions { roots: vec![place.files(), disk.clone()], ..place.options("sleep", &["1"]) };
+    assert_eq!(place.run(encoder(), &both).files.indexed, 2);
+    let refresh = RunOptions { roots: Vec::new(), ..both.clone() };
+    fs::rename(&disk, &away).expect("unmounted");
+    let report = place.run(encoder(), &refresh);
+    assert_eq!((report.files.indexed, report.run.removed, report.problems.len()), (2, 0, 1), "{report:?}");
+    fs::create_dir(&disk).expect("an empty mount point");
+    let report = place.run(encoder(), &refresh);
+    assert_eq!((report.files.indexed, report.run.removed, report.problems.len()), (2, 0, 1), "{report:?}");
+    let report = place.run(encoder(), &RunOptions { prune: true, ..refresh });
+    assert_eq!((report.files.indexed, report.run.removed, report.problems.len()), (1, 1, 0), "{report:?}");
+}
+
+#[test]
+fn a_root_that_holds_only_another_root_is_not_empty() {
+    let place = Place::with(&[]);
+    let work = place.files().join("work");
+    fs::create_dir(&work).expect("a folder");
+    fs::write(work.join("a.txt"), "words").expect("a file");
+    let options =
+        RunOptions { roots: vec![place.files(), work], prune: true, ..place.options("sleep", &["1"]) };
+    let report = place.run(encoder(), &options);
+    assert_eq!((report.files.indexed, report.run.removed), (1, 0), "{report:?}");
+    assert!(report.is_well(), "{report:?}");
+}
+
+#[test]
+fn less_memory_than_before_lets_indexed_files_be() {
+    let large = format!("{}\n", "x".repeat(150)).repeat(10_000);
+    let place = Place::with(&[("large.txt", large.as_bytes()), ("small.txt", b"words")]);
+    let options = place.options("sleep", &["1"]);
+    let report = place.run(encoder(), &options);
+    assert_eq!(report.files.indexed, 2, "{report:?}");
+    place.run(encoder(), &options);
+    let poor = RunOptions { memory_bytes: 0, ..options };
+    let report = place.run(encoder(), &poor);
+    assert_eq!((report.files.indexed, report.run.unchanged), (2, 2), "{report:?}");
+    fs::write(place.files().join("large.txt"), format!("{large}!")).expect("changed");
+    let report = place.run(encoder(), &poor);
+    assert_eq!((report.files.indexed, report.files.skipped), (1, 1), "{report:?}");
+    assert!(place.entry("large.txt").message.is_some_and(|why| why.contains("--memory")));
+}
+
+#[cfg(unix)]
+#[test]
+fn the_index_inside_a_root_is_not_indexed_by_whatever_name() {
+    let place = Place::with(&[("a.txt", b"words")]);
+    std::os::unix::fs::symlink(place.files(), place.files().with_file_name("alias")).expect("a link");
+    let db = place.files().with_file_name("alias").join("db");
+    let store = Store::create(&db, &configuration()).expect("a store");
+    let options = place.options("sleep", &["1"]);
+    let report = runtime()
+        .block_on(async { Run::start(store, encoder(), &options).expect("it starts").join().await })
+        .expect("it ends");
+    assert_eq!((report.files.indexed, report.files.skipped), (1, 1), "{report:?}");
 }

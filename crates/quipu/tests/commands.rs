@@ -159,6 +159,17 @@ fn bad_files_end_in_one_state_each_and_harm_nothing() {
 }
 
 #[test]
+fn a_rebuild_takes_in_every_remembered_folder_and_harms_nothing_when_mistyped() {
+    let place = three_documents();
+    place.index(0);
+    let (code, typo) = (place.files().join("code"), place.files().join("cod"));
+    assert_eq!(place.run(&["index", "--rebuild", typo.to_str().expect("UTF-8")]).status.code(), Some(3));
+    assert_eq!(place.json(0, &["status"])["files"]["indexed"], 3);
+    let report = place.json(0, &["index", "--rebuild", code.to_str().expect("UTF-8")]);
+    assert_eq!((&report["files"]["indexed"], &report["run"]["indexed"]), (&3.into(), &3.into()), "{report}");
+}
+
+#[test]
 fn an_empty_folder_is_a_counted_end() {
     let place = Place::new();
     let report = place.index(0);
@@ -174,6 +185,13 @@ fn forget_takes_out_a_file_or_a_folder() {
     place.json(0, &["forget", code.to_str().expect("UTF-8")]);
     assert_eq!(place.json(0, &["status"])["files"]["indexed"], 2);
     assert!(place.search(&["--mode", "text", "merging"]).is_empty());
+    // What is gone already can be forgotten too, by whatever way it is named.
+    fs::remove_file(place.files().join("pump.txt")).expect("it was there");
+    let forgotten = place.json(0, &["forget", "files/code/../pump.txt"]);
+    assert_eq!(forgotten[0]["paths_removed"], 1, "{forgotten}");
+    place.write("pump.txt", "When the heat pump's outdoor unit is covered in ice, run its defrost cycle.\n");
+    place.index(0);
+    place.json(0, &["forget", code.to_str().expect("UTF-8")]);
     let verdict = place.json(0, &["verify"]);
     assert_eq!((&verdict["discrepancies_total"], &verdict["documents"]), (&0.into(), &2.into()));
 }

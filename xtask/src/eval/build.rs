@@ -71,6 +71,7 @@ fn run(folder: &Path, collection: &Collection, encoder: &Arc<Encoder>) -> anyhow
     }
     let options = RunOptions {
         roots: vec![files.path().to_owned()],
+        all_roots: false,
         memory_bytes: MEMORY_BYTES,
         file_bytes_max: FILE_BYTES_MAX,
         file_time_max: FILE_TIME_MAX,

@@ -1,7 +1,7 @@
 //! The chain that an index is made with: channel → read → worker → extract → chunk → embed → batch → write.
 
 use quipu_compute::{ComputeConfig, ComputePool};
-use quipu_flow::{Batch, Ended, Failed, Flow, OnError, Weigh};
+use quipu_flow::{Batch, Ended, Failed, Flow, OnError, Report, Weigh};
 use rayon::prelude::*;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -106,16 +106,19 @@ async fn index(threads: usize, memory: u64) {
     }
     drop(files);
     let report = handle.join().await.unwrap();
+    let (failed, written) =
+        (std::mem::take(&mut *failed.lock().unwrap()), std::mem::take(&mut *written.lock().unwrap()));
+    check_ends(&report, failed, written);
+}
+
+fn check_ends(report: &Report, failed: Vec<(String, String)>, mut written: Vec<String>) {
     assert_eq!(report.ended, Ended::Done);
     assert_eq!(report.births, 100);
     assert_eq!(report.births, report.ends.total());
-    let mut failed = std::mem::take(&mut *failed.lock().unwrap());
-    failed.sort();
     assert_eq!(report.ends.dead_lettered, failed.len() as u64);
     assert!(failed.contains(&("file 17".into(), "read".into())));
     assert!(failed.contains(&("file 13".into(), "extract".into())));
     assert!(failed.contains(&("file 3".into(), "chunk".into())));
-    let mut written = std::mem::take(&mut *written.lock().unwrap());
     written.sort();
     written.dedup();
     assert_eq!(written.len() as u64, report.ends.delivered);

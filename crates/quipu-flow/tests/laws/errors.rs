@@ -22,80 +22,31 @@ fn lose(number: &u32) {
     assert!(number % 4 != 1, "lost {number}");
 }
 
-#[test]
-fn a_panic_in_any_stage_is_that_items_error() {
+fn kept(number: u32) -> u32 {
+    lose(&number);
+    number
+}
+
+fn kept_ok(number: u32) -> Result<u32, String> {
+    Ok(kept(number))
+}
+
+type Build = Box<dyn Fn(Store<u32>) -> Pipeline>;
+
+/// A pipeline for each place where user code runs; in each it panics on one number in four.
+fn losing_pipelines() -> Vec<(&'static str, Build)> {
     let flow = || Flow::from_iter(0..8u32).key(|number| number.to_string());
-    type Build = Box<dyn Fn(Store<u32>) -> Pipeline>;
-    let stages: Vec<(&str, Build)> = vec![
-        (
-            "map",
-            Box::new(move |store| {
-                flow()
-                    .map(|n| {
-                        lose(&n);
-                        n
-                    })
-                    .sink(store.put())
-            }),
-        ),
-        (
-            "try_map",
-            Box::new(move |store| {
-                flow()
-                    .try_map(|n| {
-                        lose(&n);
-                        Ok::<_, String>(n)
-                    })
-                    .sink(store.put())
-            }),
-        ),
-        (
-            "filter",
-            Box::new(move |store| {
-                flow()
-                    .filter(|n| {
-                        lose(n);
-                        true
-                    })
-                    .sink(store.put())
-            }),
-        ),
-        (
-            "flat_map",
-            Box::new(move |store| {
-                flow()
-                    .flat_map(|n| {
-                        lose(&n);
-                        [n]
-                    })
-                    .sink(store.put())
-            }),
-        ),
+    vec![
+        ("map", Box::new(move |store| flow().map(kept).sink(store.put()))),
+        ("try_map", Box::new(move |store| flow().try_map(kept_ok).sink(store.put()))),
+        ("filter", Box::new(move |store| flow().filter(|&n| kept(n) == n).sink(store.put()))),
+        ("flat_map", Box::new(move |store| flow().flat_map(|n| [kept(n)]).sink(store.put()))),
         (
             "flat_map",
             Box::new(move |store| flow().flat_map(|n| std::iter::once(n).inspect(lose)).sink(store.put())),
         ),
-        (
-            "io",
-            Box::new(move |store| {
-                flow()
-                    .io(async |n| {
-                        lose(&n);
-                        Ok::<_, String>(n)
-                    })
-                    .sink(store.put())
-            }),
-        ),
-        (
-            "io",
-            Box::new(move |store| {
-                let start = |n| {
-                    lose(&n);
-                    std::future::ready(Ok::<_, String>(n))
-                };
-                flow().io(start).sink(store.put())
-            }),
-        ),
+        ("io", Box::new(move |store| flow().io(async |n| kept_ok(n)).sink(store.put()))),
+        ("io", Box::new(move |store| flow().io(|n| std::future::ready(kept_ok(n))).sink(store.put()))),
         (
             "map_batch",
             Box::new(move |store| {
@@ -103,29 +54,20 @@ fn a_panic_in_any_stage_is_that_items_error() {
                 flow().map_batch(Batch::items(1), run).sink(store.put())
             }),
         ),
-        (
-            "source",
-            Box::new(move |store| {
-                flow()
-                    .weigh(|n| {
-                        lose(n);
-                        4
-                    })
-                    .sink(store.put())
-            }),
-        ),
+        ("source", Box::new(move |store| flow().weigh(|&n| kept(n) as usize).sink(store.put()))),
         (
             "sink",
             Box::new(move |store| {
                 let mut put = store.put();
-                flow().sink(move |n| {
-                    lose(&n);
-                    put(n)
-                })
+                flow().sink(move |n| put(kept(n)))
             }),
         ),
-    ];
-    for (stage, build) in &stages {
+    ]
+}
+
+#[test]
+fn a_panic_in_any_stage_is_that_items_error() {
+    for (stage, build) in &losing_pipelines() {
         everywhere(async |pool| {
             let (store, failed) = (Store::new(), Store::new());
             let pipeline = build(store.clone()).on_any_error(letters(&failed)).on(&pool);

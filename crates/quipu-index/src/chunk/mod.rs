@@ -51,26 +51,27 @@ pub fn chunk(document: &Extracted, tokenizer: &Tokenizer, prompt: &str) -> Vec<P
     let mut title = tokenizer.pieces(prompt);
     title.extend(title_tokens(document, tokenizer));
     let budget = tokenizer.tokens_max().saturating_sub(tokenizer.specials() + title.len()).max(1);
-    let units = units::cut(document, tokenizer, budget);
-    let lines = LineStarts::of(document);
+    let mut lines = Lines::of(document);
     let mut headings = HeadingPath::new(document);
-    pack::pack(&units, budget)
-        .into_iter()
-        .map(|group| {
+    let mut pieces = Vec::new();
+    for window in units::windows(&document.text) {
+        let units = units::cut(document, window, tokenizer, budget);
+        for group in pack::pack(&units, budget) {
             let units = &units[group];
             let range = units[0].range.start..units[units.len() - 1].range.end;
             let body: Vec<u32> = units.iter().flat_map(|unit| unit.tokens.iter().copied()).collect();
             let tokens = tokenizer.sequence(&[&title, &body]);
-            Piece {
-                lines: lines.as_ref().map(|starts| starts.lines_of(&range)),
+            pieces.push(Piece {
+                lines: lines.as_mut().map(|lines| lines.of_range(&range)),
                 page: page_of(&document.pages, range.start),
                 heading: headings.at(range.start),
                 hash: hash_tokens(&tokens),
                 range,
                 tokens,
-            }
-        })
-        .collect()
+            });
+        }
+    }
+    pieces
 }
 
 /// The title and a full stop, as the model reads them; empty where the document has no title.
@@ -98,21 +99,27 @@ fn page_of(page_starts: &[usize], offset: usize) -> Option<u32> {
     u32::try_from(page).ok().filter(|&page| page > 0)
 }
 
-/// Where each line of a text begins: bytes to line numbers by binary search.
-struct LineStarts(Vec<usize>);
+/// Counts lines; asked in ascending order, so each is counted once.
+struct Lines<'a> {
+    text: &'a str,
+    at: usize,
+    line: u32,
+}
 
-impl LineStarts {
-    fn of(document: &Extracted) -> Option<Self> {
-        document.text_is_file.then(|| {
-            let ends = document.text.bytes().enumerate().filter(|&(_, byte)| byte == b'\n');
-            Self(std::iter::once(0).chain(ends.map(|(at, _)| at + 1)).collect())
-        })
+impl<'a> Lines<'a> {
+    fn of(document: &'a Extracted) -> Option<Self> {
+        document.text_is_file.then_some(Self { text: &document.text, at: 0, line: 1 })
     }
 
-    fn lines_of(&self, range: &Range<usize>) -> (u32, u32) {
-        let line = |offset: usize| self.0.partition_point(|&start| start <= offset);
-        let number = |line: usize| u32::try_from(line).unwrap_or(u32::MAX);
-        (number(line(range.start)), number(line(range.end.saturating_sub(1).max(range.start))))
+    /// First and last line of a chunk.
+    fn of_range(&mut self, range: &Range<usize>) -> (u32, u32) {
+        (self.up_to(range.start), self.up_to(range.end))
+    }
+
+    fn up_to(&mut self, offset: usize) -> u32 {
+        let passed = self.text.as_bytes()[self.at..offset].iter().filter(|&&byte| byte == b'\n').count();
+        (self.at, self.line) = (offset, self.line.saturating_add(u32::try_from(passed).unwrap_or(u32::MAX)));
+        self.line
     }
 }
 

@@ -82,6 +82,20 @@ fn one_endless_word_is_cut() {
 }
 
 #[test]
+fn a_text_of_several_windows_loses_nothing_and_counts_its_lines() {
+    let text: String =
+        (0..150_000).map(|n| if n % 50 == 0 { "\n".to_owned() } else { format!("line {n}\n") }).collect();
+    let document = document("long.txt", &text);
+    let pieces = check(&document);
+    let last = pieces.last().expect("a chunk");
+    assert_eq!(last.lines.map(|(_, last)| last), Some(150_000));
+    for piece in pieces.iter().step_by(97) {
+        let before = text[..piece.range.start].matches('\n').count() as u32 + 1;
+        assert_eq!(piece.lines.map(|(first, _)| first), Some(before));
+    }
+}
+
+#[test]
 fn title_leads_the_tokens_but_not_the_range() {
     let document = document("a.md", "# Sourdough\n\nFlour and water.\n");
     let pieces = check(&document);

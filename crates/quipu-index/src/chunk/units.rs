@@ -13,6 +13,9 @@ use quipu_extract::{Extracted, Format};
 /// A line is cut after this many bytes before it is tokenised: minified files are one line.
 const LINE_BYTES_MAX: usize = 4 * 1024;
 
+/// A text is cut and packed in windows of about this many bytes: units take many times the bytes of short lines.
+const WINDOW_BYTES: usize = 1024 * 1024;
+
 /// How good a place is to begin a chunk; the greater the better.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Break {
@@ -40,15 +43,36 @@ pub(super) struct Unit {
     pub(super) starts: Break,
 }
 
-/// Cuts a document's text into units of at most `budget` tokens each, in the order of the text.
-pub(super) fn cut(document: &Extracted, tokenizer: &Tokenizer, budget: usize) -> Vec<Unit> {
+/// The text in windows that are cut and packed one after the other; each ends with a paragraph where it can, else
+/// with a line.
+pub(super) fn windows(text: &str) -> Vec<Range<usize>> {
+    let mut windows = Vec::new();
+    let mut start = 0;
+    while text.len() - start > WINDOW_BYTES {
+        let most = floor_char_boundary(text, start + WINDOW_BYTES);
+        let window = &text[start..most];
+        let end = window.rfind("\n\n").or_else(|| window.rfind('\n')).map_or(most, |end| start + end + 1);
+        windows.push(start..end);
+        start = end;
+    }
+    windows.push(start..text.len());
+    windows
+}
+
+/// Cuts a window of a document's text into units of at most `budget` tokens each, in the order of the text.
+pub(super) fn cut(
+    document: &Extracted,
+    window: Range<usize>,
+    tokenizer: &Tokenizer,
+    budget: usize,
+) -> Vec<Unit> {
     let text = document.text.as_str();
     let mut cutter = Cutter { text, tokenizer, budget, units: Vec::new() };
-    let mut headings = Marks::new(document.headings.iter().map(|heading| heading.offset).collect());
-    let mut pages = Marks::new(document.pages.clone());
+    let mut headings = Marks::new(document.headings.iter().map(|heading| heading.offset), &window);
+    let mut pages = Marks::new(document.pages.iter().copied(), &window);
     let is_code = matches!(document.format, Format::Code(_));
     let (mut after_empty_line, mut page_begins) = (false, false);
-    for line in lines(text) {
+    for line in lines(text, window) {
         page_begins |= pages.passed_before(line.end);
         let words = trim(text, line.clone());
         if words.is_empty() {
@@ -79,8 +103,9 @@ struct Marks {
 }
 
 impl Marks {
-    fn new(offsets: Vec<usize>) -> Self {
-        Self { offsets, next: 0 }
+    /// Those of `offsets`, which ascend, that lie in `window`.
+    fn new(offsets: impl Iterator<Item = usize>, window: &Range<usize>) -> Self {
+        Self { offsets: offsets.filter(|offset| window.contains(offset)).collect(), next: 0 }
     }
 
     /// Whether a mark not yet passed lies before `end`; passes all that do.
@@ -93,28 +118,28 @@ impl Marks {
     }
 }
 
-/// The text's lines without their ends; lines past [`LINE_BYTES_MAX`] in several parts.
-fn lines(text: &str) -> impl Iterator<Item = Range<usize>> + '_ {
-    let mut at = 0;
+/// A window's lines without their ends; lines past [`LINE_BYTES_MAX`] in several parts.
+fn lines(text: &str, window: Range<usize>) -> impl Iterator<Item = Range<usize>> + '_ {
+    let mut at = window.start;
     std::iter::from_fn(move || {
-        if at >= text.len() {
+        if at >= window.end {
             return None;
         }
         let start = at;
-        let window = floor_char_boundary(text, start + LINE_BYTES_MAX);
-        let end = match text.as_bytes()[start..window].iter().position(|&byte| byte == b'\n') {
+        let most = floor_char_boundary(text, (start + LINE_BYTES_MAX).min(window.end));
+        let end = match text.as_bytes()[start..most].iter().position(|&byte| byte == b'\n') {
             Some(length) => {
                 at = start + length + 1;
                 start + length
             }
-            None if window == text.len() => {
-                at = window;
-                window
+            None if most == window.end => {
+                at = most;
+                most
             }
             None => {
                 // No end of line in sight: cut after the last white space, or in the middle of a word.
-                let last_space = text[start..window].rfind(char::is_whitespace).filter(|&space| space > 0);
-                at = last_space.map_or(window, |space| start + space);
+                let last_space = text[start..most].rfind(char::is_whitespace).filter(|&space| space > 0);
+                at = last_space.map_or(most, |space| start + space);
                 at
             }
         };

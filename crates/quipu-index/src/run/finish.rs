@@ -4,15 +4,23 @@ use std::time::Duration;
 
 use quipu_flow::{Ended, Report};
 
+use super::RunOptions;
 use super::report::{
     FAILURES_NAMED_MAX, FailureLine, RunCounts, RunEnded, RunReport, StageLine, Tally, per_second,
 };
+use super::roots::Doubt;
 use super::sampler::Seen;
 use super::scout::Scouted;
-use crate::store::{LedgerEntry, Reader, Store, StoreError};
+use crate::store::{FileRecord, LedgerEntry, Outcome, Reader, SeenSet, Store, StoreError};
 
 /// Roots whose trouble a report names.
 const PROBLEMS_NAMED_MAX: usize = 20;
+
+/// Paths that the end of a stopped run looks up at once.
+const PATHS_AT_ONCE: usize = 1_000;
+
+/// Why a path waits that a stopped run had seen and not dealt with.
+const NOT_REACHED: &str = "not reached before the run was stopped";
 
 /// What left the index at the end of a run, and what is to be said about roots.
 pub(crate) struct Gone {
@@ -22,12 +30,13 @@ pub(crate) struct Gone {
 }
 
 /// Removes paths that a complete walk did not show; below roots that are missing or have become empty only where
-/// `prune` asks for it, because an unmounted disk looks just so.
-pub(crate) fn remove_what_is_gone(
+/// `prune` asks for it, because an unmounted disk looks just so. After a stopped run, removes nothing and notes
+/// what it had seen and not dealt with.
+pub(crate) fn settle(
     store: &mut Store,
     reader: &Reader,
     scouted: &Scouted,
-    prune: bool,
+    options: &RunOptions,
     flow: &Report,
 ) -> Result<Gone, StoreError> {
     let ended = match flow.ended {
@@ -37,44 +46,84 @@ pub(crate) fn remove_what_is_gone(
         _ => RunEnded::Done,
     };
     let mut gone = Gone { ended, removed: 0, problems: Vec::new() };
-    for (root, why) in &scouted.missing {
-        gone.root_in_doubt(store, reader, root, why, prune)?;
+    if ended != RunEnded::Done {
+        note_waiting(store, reader, &scouted.seen)?;
+        return Ok(gone);
     }
-    for root in &scouted.empty {
-        gone.root_in_doubt(store, reader, root, "it has become empty", prune)?;
+    let mut sweep: Vec<&str> = scouted.walked.iter().map(String::as_str).collect();
+    let mut spared: Vec<&str> = scouted.unreadable.iter().map(String::as_str).collect();
+    for (root, doubt) in &scouted.doubtful {
+        if options.prune && doubt.may_be_pruned() {
+            sweep.push(root);
+        } else {
+            spared.push(root);
+            gone.report_doubt(reader, root, doubt, options.all_roots)?;
+        }
     }
-    if ended == RunEnded::Done && scouted.may_remove() {
-        let roots: Vec<&str> = scouted.walked.iter().map(String::as_str).collect();
-        let unreadable: Vec<&str> = scouted.unreadable.iter().map(String::as_str).collect();
-        gone.removed += store.sweep(&scouted.seen, &roots, &unreadable)?;
+    if scouted.lost_count() {
+        gone.problem(
+            "too much could not be read to tell which files are gone; nothing was removed".to_owned(),
+        );
+        return Ok(gone);
+    }
+    gone.removed = store.sweep(&scouted.seen, &sweep, &spared)?;
+    for (root, _) in scouted.doubtful.iter().filter(|(_, doubt)| options.prune && *doubt == Doubt::Missing) {
+        store.forget_root(root)?;
     }
     Ok(gone)
 }
 
+/// Gives each path that a stopped run saw and that the ledger does not know the state `pending`.
+fn note_waiting(store: &mut Store, reader: &Reader, seen: &SeenSet) -> Result<(), StoreError> {
+    let mut after: Option<String> = None;
+    loop {
+        let page = seen.page(after.as_deref(), PATHS_AT_ONCE)?;
+        let Some(last) = page.last().cloned() else { return Ok(()) };
+        let paths: Vec<&str> = page.iter().map(String::as_str).collect();
+        let known = reader.entries(&paths)?;
+        let unknown = paths.iter().zip(known).filter(|(_, entry)| entry.is_none());
+        let records: Vec<FileRecord> = unknown
+            .map(|(path, _)| FileRecord {
+                path: (*path).to_owned(),
+                size: 0,
+                modified_ns: 0,
+                content_hash: None,
+                outcome: Outcome::Pending(NOT_REACHED.to_owned()),
+            })
+            .collect();
+        if !records.is_empty() {
+            store.write(&records)?;
+        }
+        after = Some(last);
+    }
+}
+
 impl Gone {
-    /// A root that shows nothing: no matter where nothing of it was ever indexed, else pruned or reported.
-    fn root_in_doubt(
+    /// Says that a root shows nothing; no matter where nothing of an empty one was ever indexed.
+    fn report_doubt(
         &mut self,
-        store: &mut Store,
         reader: &Reader,
         root: &str,
-        why: &str,
-        prune: bool,
+        doubt: &Doubt,
+        always: bool,
     ) -> Result<(), StoreError> {
         let below = format!("{}/", root.trim_end_matches('/'));
         let first = reader.ledger(None, Some(&below), 1)?;
-        let known = reader.entry(root)?.is_some() || first.iter().any(|entry| entry.path.starts_with(&below));
-        if prune {
-            self.removed += store.forget_below(root)?;
-        } else if known || why != "it has become empty" {
-            let line = format!(
-                "{root}: {why}; nothing below it was removed (`quipu index --prune` does, or `quipu forget`)"
-            );
-            if self.problems.len() < PROBLEMS_NAMED_MAX {
-                self.problems.push(line);
-            }
+        let known = first.iter().any(|entry| entry.path.starts_with(&below));
+        if always || known || *doubt != Doubt::Empty {
+            let fix =
+                if doubt.may_be_pruned() { " (`quipu index --prune` does, or `quipu forget`)" } else { "" };
+            self.problem(format!("{root}: {}; nothing below it was removed{fix}", doubt.reason()));
         }
         Ok(())
+    }
+
+    fn problem(&mut self, line: String) {
+        match self.problems.len() {
+            0..PROBLEMS_NAMED_MAX => self.problems.push(line),
+            PROBLEMS_NAMED_MAX => self.problems.push("and more like these".to_owned()),
+            _ => {}
+        }
     }
 }
 

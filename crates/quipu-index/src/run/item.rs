@@ -45,6 +45,8 @@ pub(crate) enum Settled {
     Write(Outcome),
     /// Its bytes are those that the index has; only what stat says of it changed.
     Same,
+    /// It went away between the walk and the reading: the next run sees whether it stays away.
+    Gone,
 }
 
 /// A chunk of the document beside it that needs a vector.
@@ -108,6 +110,14 @@ impl Item {
         self.skip("no text in it")
     }
 
+    /// Bytes that reading the item will bring: none for one that is settled.
+    pub(crate) fn bytes_to_read(&self) -> usize {
+        match self.content {
+            Content::Unread => usize::try_from(self.size).unwrap_or(usize::MAX),
+            _ => 0,
+        }
+    }
+
     /// Tokens that the item still has to take through the model.
     pub(crate) fn tokens_waiting(&self) -> usize {
         match &self.content {
@@ -146,14 +156,21 @@ impl Item {
         self
     }
 
-    /// What the ledger is to hold of this item; `None` where only its stat is to be refreshed.
-    pub(crate) fn into_record(self) -> Result<FileRecord, Item> {
+    /// What the store is to be told of this item.
+    pub(crate) fn for_store(self) -> ForStore {
         let outcome = match self.content {
             Content::Settled(Settled::Write(outcome)) => outcome,
             Content::Chunks(document, _) => Outcome::Indexed(document),
-            content => return Err(Item { content, ..self }),
+            Content::Settled(Settled::Same) => {
+                return ForStore::Stat(self.path, self.size, self.modified_ns);
+            }
+            Content::Settled(Settled::Gone) => return ForStore::Nothing,
+            Content::Unread | Content::Bytes(..) | Content::Text(_) => {
+                let message = "the pipeline left it unfinished".to_owned();
+                Outcome::Failed(Failure { kind: FailureKind::Other, message })
+            }
         };
-        Ok(FileRecord {
+        ForStore::Record(FileRecord {
             path: self.path,
             size: self.size,
             modified_ns: self.modified_ns,
@@ -161,6 +178,17 @@ impl Item {
             outcome,
         })
     }
+}
+
+/// What the store is told of one file.
+#[derive(Debug)]
+pub(crate) enum ForStore {
+    /// All of it.
+    Record(FileRecord),
+    /// Path, size and modification time: the content is as the store has it.
+    Stat(String, u64, i64),
+    /// Nothing at all.
+    Nothing,
 }
 
 /// A message as the ledger keeps it: parsers quote whole files.
@@ -186,7 +214,7 @@ impl Weigh for Item {
     fn heap_bytes(&self) -> usize {
         self.path.capacity()
             + match &self.content {
-                Content::Unread | Content::Settled(Settled::Same) => 0,
+                Content::Unread | Content::Settled(Settled::Same | Settled::Gone) => 0,
                 Content::Bytes(bytes, _) => bytes.capacity(),
                 Content::Text(extracted) => size_of::<Extracted>() + Extracted::heap_bytes(extracted),
                 Content::Chunks(document, waiting) => {

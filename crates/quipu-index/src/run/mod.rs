@@ -9,15 +9,15 @@ mod item;
 pub mod memory;
 mod pipeline;
 mod report;
+mod roots;
 mod sampler;
 mod scout;
 mod stages;
 mod writer;
 
 use std::ffi::OsString;
-use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use quipu_compute::{ComputeConfig, ComputePool};
@@ -35,12 +35,13 @@ use self::report::Tally;
 pub use self::report::{
     FAILURES_NAMED_MAX, FailureLine, FilesByState, RunCounts, RunEnded, RunReport, StageLine,
 };
+pub use self::roots::resolve;
 use self::sampler::Sampler;
 use self::scout::{CHANNEL_ITEMS_MAX, Scout, Scouted, SizeLimits};
 use self::stages::{Stages, blocking};
-use self::writer::Writer;
+use self::writer::{Desk, Writer};
 use crate::IndexError;
-use crate::store::{Reader, Store};
+use crate::store::Store;
 use crate::walk::Apart;
 
 /// Files under way at once, however small: enough to fill the model's batches, few enough that a run that is asked
@@ -52,6 +53,8 @@ const FILES_UNDER_WAY_MAX: usize = 256;
 pub struct RunOptions {
     /// Files and folders, remembered from now on; none: those remembered.
     pub roots: Vec<PathBuf>,
+    /// Walk all remembered roots besides: after the index was emptied, say.
+    pub all_roots: bool,
     /// The budget in bytes for documents under way and worker processes.
     pub memory_bytes: u64,
     /// Larger files are skipped.
@@ -73,11 +76,11 @@ pub struct Run {
     handle: Handle,
     scout: JoinHandle<Result<Scouted, IndexError>>,
     stages: Arc<Stages>,
-    writer: Arc<Mutex<Writer>>,
+    writer: Arc<Desk>,
     tally: Arc<Tally>,
     sampler: Sampler,
     started: Instant,
-    prune: bool,
+    options: RunOptions,
 }
 
 /// How far a run has come.
@@ -136,7 +139,7 @@ impl Run {
         options: &RunOptions,
     ) -> Result<Self, IndexError> {
         let reader = store.reader()?;
-        let (roots, elsewhere) = roots(&mut store, &reader, &options.roots)?;
+        let roots = roots::choose(&mut store, &reader, &options.roots, options.all_roots)?;
         let pool = ComputePool::new(ComputeConfig::default()).map_err(|error| engine(&error))?;
         let division = Division::of(options.memory_bytes, pool.workers());
         let sizes = SizeLimits {
@@ -148,13 +151,12 @@ impl Run {
             reader: reader.clone(),
             configuration_hash: store.configuration().hash,
             roots,
-            apart: Apart { index: reader.folder().to_owned(), roots: Vec::new() },
-            elsewhere,
+            apart: Apart { index: canonical(reader.folder()), roots: Vec::new() },
             retry_failed: options.retry_failed,
             sizes,
             tally: Arc::clone(&tally),
         };
-        let text_bytes_max = usize::try_from(sizes.least()).unwrap_or(usize::MAX);
+        let text_bytes_max = usize::try_from(options.file_bytes_max).unwrap_or(usize::MAX);
         let limits = Limits { text_bytes_max, ..Limits::default() };
         let stages = Arc::new(Stages {
             reader,
@@ -164,7 +166,7 @@ impl Run {
             file_bytes_max: sizes.least(),
             tally: Arc::clone(&tally),
         });
-        let writer = Arc::new(Mutex::new(Writer { store, tally: Arc::clone(&tally) }));
+        let writer = Arc::new(Desk::new(Some(Writer { store, tally: Arc::clone(&tally) })));
         let (files, to_pipeline) = tokio::sync::mpsc::channel(CHANNEL_ITEMS_MAX);
         let handle = pipeline::pipeline(
             to_pipeline,
@@ -187,7 +189,7 @@ impl Run {
             tally,
             sampler,
             started: Instant::now(),
-            prune: options.prune,
+            options: options.clone(),
         })
     }
 
@@ -210,15 +212,22 @@ impl Run {
         let seen = self.sampler.finish();
         let flow = flow.map_err(stopped)?;
         let scouted = scouted?;
-        let (writer, reader, prune) = (Arc::clone(&self.writer), self.stages.reader.clone(), self.prune);
-        let (tally, elapsed) = (Arc::clone(&self.tally), self.started.elapsed());
+        let (reader, options, tally) = (self.stages.reader.clone(), self.options, self.tally);
+        let (desk, elapsed) = (self.writer, self.started.elapsed());
         blocking(move || {
-            let mut writer = writer.lock().unwrap_or_else(PoisonError::into_inner);
-            let gone = finish::remove_what_is_gone(&mut writer.store, &reader, &scouted, prune, &flow)?;
-            finish::report(&reader, &tally, gone, elapsed, &flow, &seen)
+            let mut writer = Writer::retire(&desk)?;
+            let gone = finish::settle(&mut writer.store, &reader, &scouted, &options, &flow)?;
+            let report = finish::report(&reader, &tally, gone, elapsed, &flow, &seen)?;
+            writer.store.close()?;
+            Ok(report)
         })
         .await
     }
+}
+
+/// A path as roots are written, where it exists.
+fn canonical(path: &Path) -> PathBuf {
+    path.canonicalize().unwrap_or_else(|_| path.to_owned())
 }
 
 /// The plan of the pipeline that a run with this much memory would run; nothing is opened or started.
@@ -228,33 +237,6 @@ pub fn explain(memory_bytes: u64) -> Plan {
     pipeline::pipeline(to_pipeline, &Given::to_show(), &Given::to_show(), division.workers)
         .memory(division.documents_bytes)
         .explain()
-}
-
-/// The roots to walk, remembered and as the ledger writes them, and those remembered that are left alone.
-fn roots(
-    store: &mut Store,
-    reader: &Reader,
-    asked: &[PathBuf],
-) -> Result<(Vec<PathBuf>, Vec<String>), IndexError> {
-    if asked.is_empty() {
-        let remembered: Vec<PathBuf> = reader.roots()?.into_iter().map(PathBuf::from).collect();
-        return if remembered.is_empty() { Err(IndexError::NoRoots) } else { Ok((remembered, Vec::new())) };
-    }
-    let mut roots = Vec::with_capacity(asked.len());
-    for path in asked {
-        let root = path.canonicalize().map_err(|source| IndexError::Root { path: path.clone(), source })?;
-        let name = root.to_str().ok_or_else(|| IndexError::Root {
-            path: path.clone(),
-            source: io::Error::new(io::ErrorKind::InvalidInput, "its name is not UTF-8"),
-        })?;
-        store.remember_root(name)?;
-        if !roots.contains(&root) {
-            roots.push(root);
-        }
-    }
-    let elsewhere =
-        reader.roots()?.into_iter().filter(|known| !roots.iter().any(|root| root == Path::new(known)));
-    Ok((roots.clone(), elsewhere.collect()))
 }
 
 fn worker_config(options: &RunOptions, division: Division, limits: &Limits) -> WorkerConfig {

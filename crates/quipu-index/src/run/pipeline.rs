@@ -1,6 +1,6 @@
 //! The whole way of a document, on one screen.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use quipu_flow::{Batch, Failed, Flow, OnError, Pipeline};
@@ -8,7 +8,7 @@ use tokio::sync::mpsc::Receiver;
 
 use super::item::Item;
 use super::stages::Stages;
-use super::writer::Writer;
+use super::writer::{Desk, Writer};
 
 /// Tokens collected across documents before they are embedded together.
 const EMBED_TOKENS: usize = 16_384;
@@ -32,7 +32,7 @@ const QUESTIONS_MAX: usize = 4;
 pub(crate) fn pipeline(
     files: Receiver<Item>,
     stages: &Given<Stages>,
-    writer: &Given<Mutex<Writer>>,
+    writer: &Given<Desk>,
     workers: usize,
 ) -> Pipeline {
     let (reading, working, extracting, chunking) =
@@ -45,7 +45,7 @@ pub(crate) fn pipeline(
         .io(move |item| reading.get().read(item))
         .named("read")
         .limit(READS_MAX)
-        .output_at_most(|item: &Item| usize::try_from(item.size).unwrap_or(usize::MAX))
+        .output_at_most(Item::bytes_to_read)
         .on_error(OnError::Stop)
         .io(move |item| working.get().extract_in_worker(item))
         .named("worker")

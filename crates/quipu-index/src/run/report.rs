@@ -24,6 +24,7 @@ pub(crate) struct Tally {
     pub(crate) failed: AtomicU64,
     pub(crate) skipped: AtomicU64,
     pub(crate) refreshed: AtomicU64,
+    pub(crate) vanished: AtomicU64,
 }
 
 impl Tally {
@@ -37,6 +38,7 @@ impl Tally {
             failed: read(&self.failed),
             skipped: read(&self.skipped),
             refreshed: read(&self.refreshed),
+            vanished: read(&self.vanished),
             removed: 0,
             bytes_read: read(&self.bytes_read),
             chunks: read(&self.chunks),
@@ -63,6 +65,8 @@ pub struct RunCounts {
     pub skipped: u64,
     /// Files whose stat had changed but not their content.
     pub refreshed: u64,
+    /// Files that went away between the walk and the reading.
+    pub vanished: u64,
     /// Paths that were gone and left the index.
     pub removed: u64,
     /// Bytes read from files.
@@ -78,7 +82,7 @@ pub struct RunCounts {
 impl RunCounts {
     /// Files that were due and have been dealt with.
     pub fn settled(&self) -> u64 {
-        self.indexed + self.failed + self.skipped + self.refreshed
+        self.indexed + self.failed + self.skipped + self.refreshed + self.vanished
     }
 }
 
@@ -133,7 +137,7 @@ pub struct RunReport {
     pub chunks: u64,
     /// Files that failed, in this run or before, and still do; at most [`FAILURES_NAMED_MAX`].
     pub failures: Vec<FailureLine>,
-    /// What else a person should know: roots that are missing, folders that could not be read.
+    /// What else a person should know: roots that are missing or have become empty.
     pub problems: Vec<String>,
     /// Wall time.
     pub seconds: f64,
@@ -141,7 +145,8 @@ pub struct RunReport {
     pub files_per_second: f64,
     /// Tokens through the model per second.
     pub tokens_per_second: f64,
-    /// Most memory that this process and its workers took together (PSS where the system tells, else RSS).
+    /// Most memory that this process and its workers took together: proportional set size; 0 where the
+    /// system does not tell (it does on Linux).
     pub peak_memory_bytes: u64,
     /// The most that documents under way were charged, and the budget they were held to.
     pub budget_peak_bytes: u64,

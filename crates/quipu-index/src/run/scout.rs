@@ -4,6 +4,7 @@
 //! due goes into a channel of a named length, so a scout is never far ahead of the pipeline. Paths are also put
 //! into the set of those seen, by which the run tells afterwards which files are gone.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -12,6 +13,7 @@ use tokio::sync::mpsc::Sender;
 
 use super::item::{Content, Item};
 use super::report::Tally;
+use super::roots::{Doubt, identity, text};
 use crate::IndexError;
 use crate::store::{FailureKind, LedgerEntry, Reader, SeenSet, State};
 use crate::walk::{Apart, Found, Walk, What};
@@ -34,8 +36,6 @@ pub(crate) struct Scout {
     pub(crate) configuration_hash: [u8; 32],
     pub(crate) roots: Vec<PathBuf>,
     pub(crate) apart: Apart,
-    /// Remembered roots that this run does not walk: what lies below them is not its business.
-    pub(crate) elsewhere: Vec<String>,
     pub(crate) retry_failed: bool,
     pub(crate) sizes: SizeLimits,
     pub(crate) tally: Arc<Tally>,
@@ -55,10 +55,8 @@ pub(crate) struct Scouted {
     pub(crate) seen: SeenSet,
     /// Roots that were walked to their end.
     pub(crate) walked: Vec<String>,
-    /// Roots that are not there, and why: nothing below them is removed.
-    pub(crate) missing: Vec<(String, String)>,
-    /// Roots that show nothing: an unmounted disk looks so too.
-    pub(crate) empty: Vec<String>,
+    /// Roots whose silence may not be the truth.
+    pub(crate) doubtful: Vec<(String, Doubt)>,
     /// Paths below which nothing is known.
     pub(crate) unreadable: Vec<String>,
     /// Items sent on.
@@ -73,18 +71,18 @@ impl SizeLimits {
         self.file_bytes_max.min(self.fits_memory_bytes)
     }
 
-    fn reason_to_skip(self, bytes: u64) -> Option<String> {
-        const MIB: f64 = (1 << 20) as f64;
-        let size = bytes as f64 / MIB;
-        if bytes > self.file_bytes_max {
-            let limit = self.file_bytes_max as f64 / MIB;
-            return Some(format!("{TOO_LARGE}{size:.1} MiB, --max-file-size is {limit:.1} MiB"));
-        }
-        (bytes > self.fits_memory_bytes).then(|| {
-            let limit = self.fits_memory_bytes as f64 / MIB;
-            format!("{TOO_LARGE}{size:.1} MiB, --memory leaves room for files up to {limit:.1} MiB")
-        })
+    fn above_file_limit(self, bytes: u64) -> String {
+        format!("{TOO_LARGE}{}, --max-file-size is {}", mib(bytes), mib(self.file_bytes_max))
     }
+
+    fn above_memory(self, bytes: u64) -> String {
+        let room = mib(self.fits_memory_bytes);
+        format!("{TOO_LARGE}{}, --memory leaves room for files up to {room}", mib(bytes))
+    }
+}
+
+fn mib(bytes: u64) -> String {
+    format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20))
 }
 
 impl Scout {
@@ -93,25 +91,50 @@ impl Scout {
         let mut scouted = Scouted {
             seen: SeenSet::new()?,
             walked: Vec::new(),
-            missing: Vec::new(),
-            empty: Vec::new(),
-            unreadable: self.elsewhere.clone(),
+            doubtful: Vec::new(),
+            unreadable: Vec::new(),
             sent: 0,
             complete: true,
         };
         for root in &self.roots {
-            match Walk::new(root, Arc::new(self.apart_from(root))) {
-                Ok(walk) => {
-                    let shown = self.walk(walk, items, &mut scouted)?;
-                    scouted.note_root(root, shown);
-                }
-                Err(error) => scouted.missing.push((text(root), error.to_string())),
-            }
+            let doubt = self.walk_root(root, items, &mut scouted)?;
             if !scouted.complete {
                 break;
             }
+            match doubt {
+                Some(doubt) => scouted.doubtful.push((text(root), doubt)),
+                None => scouted.walked.push(text(root)),
+            }
         }
         Ok(scouted)
+    }
+
+    /// Walks one root; says what is in doubt about it.
+    fn walk_root(
+        &self,
+        root: &Path,
+        items: &Sender<Item>,
+        scouted: &mut Scouted,
+    ) -> Result<Option<Doubt>, IndexError> {
+        let doubt = |error: io::Error| match error.kind() {
+            io::ErrorKind::NotFound => Doubt::Missing,
+            _ => Doubt::Unreadable(error.to_string()),
+        };
+        let start = || Ok((identity(root)?, Walk::new(root, Arc::new(self.apart_from(root)))?));
+        let (before, walk) = match start() {
+            Ok(started) => started,
+            Err(error) => return Ok(Some(doubt(error))),
+        };
+        if walk.is_empty_folder() {
+            return Ok(Some(Doubt::Empty));
+        }
+        self.walk(walk, items, scouted)?;
+        // A disk that is unmounted meanwhile shows ever fewer files: then nobody knows which are gone.
+        Ok(match identity(root) {
+            Ok(after) if after == before => None,
+            Ok(_) => Some(Doubt::Unreadable("another folder took its place while it was walked".to_owned())),
+            Err(error) => Some(doubt(error)),
+        })
     }
 
     fn apart_from(&self, root: &Path) -> Apart {
@@ -120,13 +143,15 @@ impl Scout {
         apart
     }
 
-    /// Walks one root; returns how many paths it showed.
-    fn walk(&self, walk: Walk, items: &Sender<Item>, scouted: &mut Scouted) -> Result<u64, IndexError> {
-        let mut shown = 0;
+    /// Sends what is due of all that a walk shows, as long as the pipeline listens.
+    fn walk(&self, walk: Walk, items: &Sender<Item>, scouted: &mut Scouted) -> Result<(), IndexError> {
         let mut walk = walk.peekable();
-        while walk.peek().is_some() && scouted.complete {
+        while walk.peek().is_some() {
+            if !scouted.complete || items.is_closed() {
+                scouted.complete = false;
+                break;
+            }
             let group: Vec<Found> = walk.by_ref().take(PATHS_AT_ONCE).collect();
-            shown += group.len() as u64;
             let paths: Vec<&str> = group.iter().map(|found| found.path.as_str()).collect();
             scouted.seen.insert(&paths)?;
             let entries = self.reader.entries(&paths)?;
@@ -144,7 +169,7 @@ impl Scout {
                 }
             }
         }
-        Ok(shown)
+        Ok(())
     }
 
     /// The item to send for a path, if there is anything to do for it.
@@ -165,36 +190,49 @@ impl Scout {
                     entry.is_some_and(|entry| entry.state == State::Failed && !self.wants_retry(entry));
                 (!known).then(|| item.fail(FailureKind::Io, &why))
             }
-            What::File => match self.sizes.reason_to_skip(item.size) {
-                Some(why) => self.skip_if_new(item, why, entry),
-                None if item.size == 0 => self.skip_if_new(item, "empty".to_owned(), entry),
-                None => self.read_if_due(item, entry),
-            },
+            What::File if item.size > self.sizes.file_bytes_max => {
+                let why = self.sizes.above_file_limit(item.size);
+                self.skip_if_new(item, why, entry)
+            }
+            What::File if item.size == 0 => self.skip_if_new(item, "empty".to_owned(), entry),
+            What::File => self.read_if_due(item, entry),
         }
     }
 
     fn skip_if_new(&self, item: Item, why: String, entry: Option<&LedgerEntry>) -> Option<Item> {
-        let known = |entry: &LedgerEntry| {
+        let known = entry.is_some_and(|entry| {
             entry.state == State::Skipped
                 && entry.message.as_deref() == Some(&why)
                 && (entry.size, entry.modified_ns) == (item.size, item.modified_ns)
-        };
-        (!entry.is_some_and(known)).then(|| item.skip(why))
+        });
+        (!known).then(|| item.skip(why))
     }
 
     fn read_if_due(&self, mut item: Item, entry: Option<&LedgerEntry>) -> Option<Item> {
-        let Some(entry) = entry else { return Some(item) };
-        let retry = self.wants_retry(entry);
-        // Skipped without a look inside (ignored, too large), and no longer so: as if it were new.
-        let first_look = entry.state == State::Skipped && entry.content_hash.is_none();
-        if !retry && !first_look && !entry.is_due(item.size, item.modified_ns, &self.configuration_hash) {
-            return None;
+        if let Some(entry) = entry {
+            let retry = self.wants_retry(entry);
+            // Skipped without a look inside (ignored, too large), and no longer so: as if it were new.
+            let first_look = entry.state == State::Skipped && entry.content_hash.is_none();
+            if !retry && !first_look && !entry.is_due(item.size, item.modified_ns, &self.configuration_hash) {
+                return None;
+            }
+            let settled = entry.state != State::Pending
+                && entry.configuration_hash == self.configuration_hash
+                && !retry;
+            item.settled_hash = entry.content_hash.filter(|_| settled);
         }
-        let settled = matches!(entry.state, State::Indexed | State::Skipped | State::Failed)
-            && entry.configuration_hash == self.configuration_hash
-            && !retry;
-        item.settled_hash = entry.content_hash.filter(|_| settled);
-        Some(item)
+        if item.size <= self.sizes.fits_memory_bytes {
+            return Some(item);
+        }
+        // The limit moves with what is free, so a skip for it is not written again for a new figure; and a file
+        // that is indexed and unchanged was let go above, whatever is free today.
+        let known = entry.is_some_and(|entry| {
+            entry.state == State::Skipped
+                && entry.message.as_deref().is_some_and(|why| why.starts_with(TOO_LARGE))
+                && (entry.size, entry.modified_ns) == (item.size, item.modified_ns)
+        });
+        let why = self.sizes.above_memory(item.size);
+        (!known).then(|| item.skip(why))
     }
 
     /// Whether a failed path is tried again although nothing about it changed.
@@ -205,23 +243,8 @@ impl Scout {
 }
 
 impl Scouted {
-    fn note_root(&mut self, root: &Path, shown: u64) {
-        if !self.complete {
-            return;
-        }
-        if shown == 0 {
-            self.empty.push(text(root));
-        } else {
-            self.walked.push(text(root));
-        }
+    /// Whether more could not be read than a run remembers: then it does not know what is gone.
+    pub(crate) fn lost_count(&self) -> bool {
+        self.unreadable.len() > PROBLEMS_MAX
     }
-
-    /// Whether it is known well enough what is gone.
-    pub(crate) fn may_remove(&self) -> bool {
-        self.complete && self.unreadable.len() <= PROBLEMS_MAX
-    }
-}
-
-fn text(path: &Path) -> String {
-    path.to_string_lossy().into_owned()
 }

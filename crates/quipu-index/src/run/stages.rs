@@ -5,17 +5,19 @@
 
 use std::fs::File;
 use std::io::{self, Read};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 
+use quipu_compute::panic_message;
 use quipu_embed::{BATCH_TOKENS, EmbedError, Embedder, TokenIds, plan_batches};
 use quipu_extract::worker::WorkerPool;
 use quipu_extract::{Limits, extract, identify};
 use rayon::prelude::*;
 
-use super::item::{Content, Item, Settled, Waiting};
+use super::item::{Content, Item, Settled, with_causes};
 use super::report::Tally;
 use crate::IndexError;
 use crate::chunk::chunk;
@@ -25,6 +27,11 @@ use crate::walk::modified_ns;
 /// A file changed so shortly before it was read may change again without its time changing: it is looked at
 /// again by the next run, however its stat looks then. Kernels tick every 4 to 10 ms.
 const TRUSTED_AGE: Duration = Duration::from_millis(20);
+
+/// The same for file systems that know whole seconds only; FAT knows every other.
+const TRUSTED_AGE_COARSE: Duration = Duration::from_secs(2);
+
+const NANOSECONDS: i64 = 1_000_000_000;
 
 /// Most vectors that one question to the store asks for.
 const KNOWN_VECTORS_MAX: usize = 1_024;
@@ -51,9 +58,10 @@ impl Stages {
     fn read_now(&self, mut item: Item) -> Result<Item, StoreError> {
         let bytes = match read_file(&mut item, self.file_bytes_max) {
             Ok(Some(bytes)) => bytes,
-            Ok(None) => return Ok(item.skip("it grew too large while it was read")),
+            Ok(None) => return Ok(item.skip("too large: it grew while it was read")),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Ok(item.skip("gone before it was read"));
+                item.content = Content::Settled(Settled::Gone);
+                return Ok(item);
             }
             Err(error) => return Ok(item.fail(FailureKind::Io, &error.to_string())),
         };
@@ -68,7 +76,10 @@ impl Stages {
             return Ok(item.skip("empty"));
         }
         let name = Path::new(&item.path).file_name().map_or("".into(), |name| name.to_string_lossy());
-        let format = identify(&name, &bytes);
+        // A panic here would stop the run, which the store's errors do and a file's bytes must not.
+        let Ok(format) = catch_unwind(|| identify(&name, &bytes)) else {
+            return Ok(item.fail(FailureKind::Panic, "telling its format panicked"));
+        };
         match self.reader.document_by_content(&hash)? {
             Some(document) if document.format == format.name() && document.mime == format.mime() => {
                 self.tally.copied.fetch_add(1, Ordering::Relaxed);
@@ -143,21 +154,36 @@ impl Stages {
         Ok(item)
     }
 
-    /// Embeds the waiting chunks of many documents at once: sorted by length, cut by tokens, on every core.
-    pub(crate) fn embed(&self, mut items: Vec<Item>) -> Result<Vec<Item>, EmbedError> {
-        let mut places = Vec::new();
-        let mut sequences: Vec<TokenIds> = Vec::new();
-        for (index, item) in items.iter_mut().enumerate() {
-            if let Content::Chunks(_, waiting) = &mut item.content {
-                for Waiting { chunk, tokens } in waiting.drain(..) {
-                    places.push((index, chunk));
-                    sequences.push(tokens);
-                }
+    /// Embeds the waiting chunks of many documents at once: sorted by length, cut by tokens, on every core. Where
+    /// that fails, embeds them one document after the other, so that only the guilty one fails.
+    pub(crate) fn embed(&self, mut items: Vec<Item>) -> Vec<Item> {
+        match catch_unwind(AssertUnwindSafe(|| self.embed_all(&mut items))) {
+            Ok(Ok(())) => items,
+            _ => items.into_iter().map(|item| self.embed_alone(item)).collect(),
+        }
+    }
+
+    fn embed_alone(&self, mut item: Item) -> Item {
+        match catch_unwind(AssertUnwindSafe(|| self.embed_all(std::slice::from_mut(&mut item)))) {
+            Ok(Ok(())) => item,
+            Ok(Err(error)) => item.fail(FailureKind::Embed, &with_causes(&error)),
+            Err(panic) => {
+                item.fail(FailureKind::Panic, &format!("embedding it panicked: {}", panic_message(&*panic)))
             }
         }
-        let lengths: Vec<usize> = sequences.iter().map(TokenIds::len).collect();
-        let batches = plan_batches(&lengths, BATCH_TOKENS);
-        let embedded: Vec<Vec<(usize, Vector)>> = batches
+    }
+
+    fn embed_all(&self, items: &mut [Item]) -> Result<(), EmbedError> {
+        let mut places = Vec::new();
+        let mut sequences: Vec<&TokenIds> = Vec::new();
+        for (index, item) in items.iter().enumerate() {
+            if let Content::Chunks(_, waiting) = &item.content {
+                places.extend(waiting.iter().map(|waiting| (index, waiting.chunk)));
+                sequences.extend(waiting.iter().map(|waiting| &waiting.tokens));
+            }
+        }
+        let lengths: Vec<usize> = sequences.iter().map(|tokens| tokens.len()).collect();
+        let embedded: Vec<Vec<(usize, Vector)>> = plan_batches(&lengths, BATCH_TOKENS)
             .into_par_iter()
             .map(|batch| self.embed_batch(&batch, &sequences))
             .collect::<Result<_, _>>()?;
@@ -167,13 +193,18 @@ impl Stages {
                 document.chunks[chunk].vector = Some(vector);
             }
         }
-        Ok(items)
+        for item in items {
+            if let Content::Chunks(_, waiting) = &mut item.content {
+                *waiting = Vec::new();
+            }
+        }
+        Ok(())
     }
 
     fn embed_batch(
         &self,
         batch: &[usize],
-        sequences: &[TokenIds],
+        sequences: &[&TokenIds],
     ) -> Result<Vec<(usize, Vector)>, EmbedError> {
         let dimensions = self.embedder.info().dimensions;
         let chunks: Vec<TokenIds> = batch.iter().map(|&index| sequences[index].clone()).collect();
@@ -190,19 +221,37 @@ impl Stages {
 /// `None` if it is larger.
 fn read_file(item: &mut Item, bytes_max: u64) -> io::Result<Option<Vec<u8>>> {
     let started = SystemTime::now();
-    let file = File::open(&item.path)?;
+    let file = open(Path::new(&item.path))?;
     let metadata = file.metadata()?;
+    if !metadata.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no longer a regular file"));
+    }
     let mut bytes = Vec::with_capacity(usize::try_from(metadata.len().min(bytes_max)).unwrap_or(0));
     (&file).take(bytes_max.saturating_add(1)).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > bytes_max {
         return Ok(None);
     }
     item.size = bytes.len() as u64;
-    let settled = metadata.modified().is_ok_and(|modified| modified + TRUSTED_AGE < started);
+    let age = metadata.modified().ok().and_then(|modified| started.duration_since(modified).ok());
+    let coarse = modified_ns(&metadata) % NANOSECONDS == 0;
+    let settled = age.is_some_and(|age| age > if coarse { TRUSTED_AGE_COARSE } else { TRUSTED_AGE });
     let unchanged = file.metadata()?.modified().ok() == metadata.modified().ok();
     // A nanosecond beside the truth makes the next run look again.
     item.modified_ns = modified_ns(&metadata).saturating_add(i64::from(!(settled && unchanged)));
     Ok(Some(bytes))
+}
+
+/// Opens a file that the walk saw; what took its place meanwhile, a pipe or a link, must not hold or lead away.
+#[cfg(unix)]
+fn open(path: &Path) -> io::Result<File> {
+    use std::os::unix::fs::OpenOptionsExt;
+    File::options().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOFOLLOW).open(path)
+}
+
+/// Opens a file that the walk saw.
+#[cfg(not(unix))]
+fn open(path: &Path) -> io::Result<File> {
+    File::open(path)
 }
 
 /// Runs what blocks on a thread that may.

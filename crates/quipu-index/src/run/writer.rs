@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use quipu_flow::{Failed, ItemError};
 
-use super::item::{Item, brief};
+use super::item::{ForStore, Item, brief};
 use super::report::Tally;
 use super::stages::blocking;
 use crate::IndexError;
@@ -19,19 +19,41 @@ pub(crate) struct Writer {
     pub(crate) tally: Arc<Tally>,
 }
 
+/// Where the one writer sits while its run goes; empty once the run has ended. A cancelled run may leave a write
+/// behind that has not begun: it finds nobody there.
+pub(crate) type Desk = Mutex<Option<Writer>>;
+
 impl Writer {
+    /// Takes the writer away at the end of its run, after a write that is under way.
+    pub(crate) fn retire(desk: &Desk) -> Result<Self, StoreError> {
+        desk.lock().unwrap_or_else(PoisonError::into_inner).take().ok_or(StoreError::Closed)
+    }
+
+    /// Does `work` with the writer, on a thread that may block.
+    async fn at<T: Send + 'static>(
+        desk: Arc<Desk>,
+        work: impl FnOnce(&mut Self) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, IndexError> {
+        blocking(move || {
+            let mut writer = desk.lock().unwrap_or_else(PoisonError::into_inner);
+            work(writer.as_mut().ok_or(StoreError::Closed)?)
+        })
+        .await
+    }
+
     /// Writes a batch of documents, ledger included, as one transaction; durable when it returns.
-    pub(crate) async fn write(writer: Arc<Mutex<Self>>, items: Vec<Item>) -> Result<(), IndexError> {
-        blocking(move || writer.lock().unwrap_or_else(PoisonError::into_inner).write_now(items)).await
+    pub(crate) async fn write(desk: Arc<Desk>, items: Vec<Item>) -> Result<(), IndexError> {
+        Self::at(desk, move |writer| writer.write_now(items)).await
     }
 
     fn write_now(&mut self, items: Vec<Item>) -> Result<(), StoreError> {
         let mut same = Vec::new();
         let mut records = Vec::with_capacity(items.len());
         for item in items {
-            match item.into_record() {
-                Ok(record) => records.push(record),
-                Err(item) => same.push(item),
+            match item.for_store() {
+                ForStore::Record(record) => records.push(record),
+                ForStore::Stat(path, size, modified_ns) => same.push((path, size, modified_ns)),
+                ForStore::Nothing => _ = self.tally.vanished.fetch_add(1, Ordering::Relaxed),
             }
         }
         if !records.is_empty() {
@@ -39,7 +61,7 @@ impl Writer {
         }
         if !same.is_empty() {
             let stats: Vec<_> =
-                same.iter().map(|item| (item.path.as_str(), item.size, item.modified_ns)).collect();
+                same.iter().map(|(path, size, modified_ns)| (path.as_str(), *size, *modified_ns)).collect();
             self.store.touch(&stats)?;
         }
         self.tally.refreshed.fetch_add(same.len() as u64, Ordering::Relaxed);
@@ -48,9 +70,8 @@ impl Writer {
     }
 
     /// Records a file that our own code failed on (a panic, a stage's error).
-    pub(crate) async fn failed(writer: Arc<Mutex<Self>>, failed: Failed) -> Result<(), IndexError> {
-        blocking(move || {
-            let mut writer = writer.lock().unwrap_or_else(PoisonError::into_inner);
+    pub(crate) async fn failed(desk: Arc<Desk>, failed: Failed) -> Result<(), IndexError> {
+        Self::at(desk, move |writer| {
             let record = failure_record(failed);
             writer.store.write(std::slice::from_ref(&record))?;
             writer.count(&record);

@@ -40,6 +40,9 @@ pub enum StoreError {
         /// What was asked for.
         wanted: String,
     },
+    /// The run that this write belonged to has ended.
+    #[error("the index is no longer being written: its run has ended")]
+    Closed,
     /// Somebody else is writing.
     #[error("the index at {} is being written by {owner}", folder.display())]
     Locked {

@@ -48,6 +48,21 @@ impl SeenSet {
         transaction.commit().doing(doing)
     }
 
+    /// At most `limit` of the paths, in order, from behind `after` on.
+    ///
+    /// # Errors
+    /// When the temporary file cannot be read.
+    pub fn page(&self, after: Option<&str>, limit: usize) -> Result<Vec<String>, StoreError> {
+        let doing = "looking up which files were seen";
+        let mut statement = self
+            .connection
+            .prepare_cached("SELECT path FROM seen WHERE path > ?1 ORDER BY path LIMIT ?2")
+            .doing(doing)?;
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let rows = statement.query_map((after.unwrap_or(""), limit), |row| row.get(0)).doing(doing)?;
+        rows.collect::<Result<_, _>>().doing(doing)
+    }
+
     /// Whether a path was added.
     ///
     /// # Errors
@@ -70,5 +85,7 @@ mod tests {
         let mut seen = SeenSet::new().unwrap();
         seen.insert(&["/a", "/b", "/a"]).unwrap();
         assert!(seen.contains("/a").unwrap() && !seen.contains("/c").unwrap());
+        assert_eq!(seen.page(None, 9).unwrap(), ["/a", "/b"]);
+        assert_eq!(seen.page(Some("/a"), 9).unwrap(), ["/b"]);
     }
 }

@@ -62,6 +62,11 @@ impl Store {
         Self::assemble(folder, schema::open_writer(folder)?, lock)
     }
 
+    /// Whether there is an index in `folder`.
+    pub fn is_at(folder: &Path) -> bool {
+        schema::exists(folder)
+    }
+
     /// Opens an index made with this configuration, or makes it.
     ///
     /// # Errors

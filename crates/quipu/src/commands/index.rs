@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use quipu_embed::Embedder;
-use quipu_index::run::{Run, RunEnded, RunOptions, RunReport, memory};
+use quipu_index::run::{Run, RunEnded, RunOptions, RunReport, memory, resolve};
 use quipu_index::store::Store;
 use tokio::runtime;
 
@@ -20,15 +20,23 @@ use crate::render;
 /// Threads for what waits. What computes has a pool of its own, one worker per core.
 const WAITING_THREADS: usize = 2;
 
+/// Longest wait at the end for calls that are blocked.
+const SHUTDOWN_MAX: Duration = Duration::from_millis(100);
+
+/// As a shell reports a program that an interrupt ended.
+const EXIT_INTERRUPTED: i32 = 130;
+
 /// The hidden command that a worker process runs.
 const WORKER_COMMAND: &str = "extract-worker";
 
 /// Runs `quipu index`.
 pub(crate) fn run(common: &Common, arguments: &IndexArguments) -> Result<Ending> {
     let location = locate(common)?;
+    // What cannot be done is said before anything is made or emptied.
+    let options = options(arguments)?;
     let encoder = load_model(common)?;
     let configuration = quipu_index::configuration(encoder.info());
-    let is_new = !location.folder.join("index.db").exists();
+    let is_new = !Store::is_at(&location.folder);
     let store = if arguments.rebuild {
         Store::rebuild(&location.folder, &configuration)
     } else {
@@ -37,15 +45,15 @@ pub(crate) fn run(common: &Common, arguments: &IndexArguments) -> Result<Ending>
     if is_new && !common.json {
         eprintln!("new index in {}", name_of(&location));
     }
-    let options = options(arguments)?;
     let runtime = runtime::Builder::new_multi_thread()
         .worker_threads(WAITING_THREADS)
         .enable_all()
         .build()
         .context("starting the runtime")?;
-    let report = runtime.block_on(follow(store, encoder, &options, common.json))?;
+    let report = runtime.block_on(follow(store, encoder, &options, common.json));
     // What is still blocked in the file system must not hold the program.
-    runtime.shutdown_timeout(Duration::from_millis(100));
+    runtime.shutdown_timeout(SHUTDOWN_MAX);
+    let report = report?;
     if common.json {
         render::json(&report)?;
     } else {
@@ -58,7 +66,8 @@ pub(crate) fn run(common: &Common, arguments: &IndexArguments) -> Result<Ending>
 fn options(arguments: &IndexArguments) -> Result<RunOptions> {
     let program = env::current_exe().context("the program's own path cannot be told")?;
     Ok(RunOptions {
-        roots: arguments.paths.clone(),
+        roots: resolve(&arguments.paths)?,
+        all_roots: arguments.rebuild,
         memory_bytes: arguments.memory.unwrap_or_else(memory::default_bytes),
         file_bytes_max: arguments.max_file_size,
         file_time_max: Duration::from_secs(arguments.max_file_seconds),
@@ -80,7 +89,7 @@ async fn follow(
     let controls = run.controls();
     let mut progress = Progress::new(quiet);
     let mut joined = std::pin::pin!(run.join());
-    let mut interrupts = 0;
+    let mut interrupts = 0_u32;
     let mut tick = tokio::time::interval(progress.period());
     loop {
         tokio::select! {
@@ -91,12 +100,17 @@ async fn follow(
             _ = tick.tick() => progress.show(&controls.progress()),
             Ok(()) = tokio::signal::ctrl_c() => {
                 interrupts += 1;
-                if interrupts == 1 {
-                    progress.say("finishing what is under way; press Ctrl-C again to stop at once");
-                    controls.drain();
-                } else {
-                    progress.say("stopping at once; what was under way is left for the next run");
-                    controls.cancel();
+                match interrupts {
+                    1 => {
+                        progress.say("finishing what is under way; press Ctrl-C again to stop at once");
+                        controls.drain();
+                    }
+                    2 => {
+                        progress.say("stopping at once; what was under way is left for the next run");
+                        controls.cancel();
+                    }
+                    // Something is stuck, in a file system perhaps; nothing that was stored is at risk.
+                    _ => std::process::exit(EXIT_INTERRUPTED),
                 }
             }
         }

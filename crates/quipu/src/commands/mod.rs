@@ -9,7 +9,7 @@ pub(crate) mod search;
 pub(crate) mod status;
 pub(crate) mod verify;
 
-use std::path::PathBuf;
+use std::path::Path;
 
 use anyhow::{Context, Result};
 use quipu_embed::{Encoder, model as models};
@@ -47,13 +47,18 @@ fn load_model(common: &Common) -> Result<Encoder> {
     Ok(Encoder::load(&located.folder)?)
 }
 
-/// A path as the ledger writes it: absolute, links resolved where the path still exists.
-fn as_ledger_writes(path: &std::path::Path) -> Result<String> {
-    let absolute: PathBuf = match path.canonicalize() {
-        Ok(path) => path,
-        Err(_) => std::path::absolute(path).with_context(|| format!("{} is no path", path.display()))?,
+/// A path as the ledger writes it: absolute, links resolved in the part of it that still exists.
+fn as_ledger_writes(path: &Path) -> Result<String> {
+    let absolute = std::path::absolute(path).with_context(|| format!("{} is no path", path.display()))?;
+    let there = absolute.ancestors().find_map(|part| Some((part, part.canonicalize().ok()?)));
+    let resolved = match there {
+        Some((part, resolved)) => match absolute.strip_prefix(part) {
+            Ok(rest) if !rest.as_os_str().is_empty() => resolved.join(rest),
+            _ => resolved,
+        },
+        None => absolute,
     };
-    absolute.to_str().map(str::to_owned).with_context(|| format!("{} is not UTF-8", absolute.display()))
+    resolved.to_str().map(str::to_owned).with_context(|| format!("{} is not UTF-8", resolved.display()))
 }
 
 /// Where an index is, for messages.
