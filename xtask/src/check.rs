@@ -18,7 +18,7 @@ use anyhow::{Context, Result, bail};
 
 /// One place where a rule is broken.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Offence {
+pub(crate) struct Offence {
     /// Path from the repository's root, with the line where there is one.
     pub place: String,
     /// What is wrong, and what to do instead.
@@ -47,7 +47,7 @@ impl fmt::Display for Offence {
 ///
 /// # Errors
 /// When a rule is broken, and when the repository or cargo's account of it cannot be read.
-pub fn run() -> Result<()> {
+pub(crate) fn run() -> Result<()> {
     let manifest = cargo(Path::new("."), &["locate-project", "--workspace", "--message-format", "plain"])?;
     let root = Path::new(manifest.trim()).parent().context("finding the repository's root")?;
     let files = tree::read(root).context("reading the repository")?;

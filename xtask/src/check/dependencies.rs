@@ -84,7 +84,7 @@ struct Dependency {
 ///
 /// # Errors
 /// When cargo cannot say what the workspace is made of.
-pub fn check(root: &Path) -> Result<Vec<Offence>> {
+pub(crate) fn check(root: &Path) -> Result<Vec<Offence>> {
     let packages = packages(&cargo(root, &["metadata", "--no-deps", "--format-version", "1"])?)?;
     let mut offences = check_edges(&packages);
     for law in LAWS.iter().filter(|law| packages.iter().any(|package| package.name == law.name)) {

@@ -9,7 +9,7 @@ use super::tree::File;
 const PROMISED: [&str; 2] = ["demo", "test"];
 
 /// Holds README, the other pages and the Makefile to one another.
-pub fn check(files: &[File]) -> Vec<Offence> {
+pub(crate) fn check(files: &[File]) -> Vec<Offence> {
     let mut offences = commands(files);
     let paths: HashSet<&str> = files.iter().map(|file| file.path.as_str()).collect();
     for page in files.iter().filter(|file| is_page(file)) {

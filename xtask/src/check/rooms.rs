@@ -11,7 +11,7 @@ const MACHINE_FOLDERS: [&str; 4] =
     [concat!("/ro", "ot/"), concat!("/ho", "me/"), concat!("/Us", "ers/"), concat!("/wo", "rk/")];
 
 /// Holds every file to the rules.
-pub fn check(files: &[File]) -> Vec<Offence> {
+pub(crate) fn check(files: &[File]) -> Vec<Offence> {
     files.iter().flat_map(|file| drawer(file).into_iter().chain(machine_paths(file))).collect()
 }
 

@@ -24,7 +24,7 @@ const CODE: [(&str, &str); 7] = [
 const NOTES: [&str; 3] = ["FIXME", "HACK", "XXX"];
 
 /// Holds every Rust file to the rules.
-pub fn check(files: &[File]) -> Vec<Offence> {
+pub(crate) fn check(files: &[File]) -> Vec<Offence> {
     files.iter().filter(|file| file.is_rust()).flat_map(check_file).collect()
 }
 

@@ -5,7 +5,7 @@
 
 /// The two halves of one source file.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Split {
+pub(crate) struct Split {
     /// What the compiler acts on, with literals emptied.
     pub code: String,
     /// What people read.
@@ -13,7 +13,7 @@ pub struct Split {
 }
 
 /// Splits `source`. Text that is not Rust gives some split, never a panic.
-pub fn split(source: &str) -> Split {
+pub(crate) fn split(source: &str) -> Split {
     let mut split = Split { code: String::new(), comments: String::new() };
     let mut rest = source;
     while let Some(next) = rest.chars().next() {

@@ -15,7 +15,7 @@ const ENDINGS: [&str; 9] = [".rs", ".md", ".toml", ".yml", ".py", ".sh", "Makefi
 
 /// One text file of the repository.
 #[derive(Debug)]
-pub struct File {
+pub(crate) struct File {
     /// From the repository's root, with `/` between folders.
     pub path: String,
     /// All of it.
@@ -24,12 +24,12 @@ pub struct File {
 
 impl File {
     /// The file's name without its folders.
-    pub fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         self.path.rsplit('/').next().unwrap_or(&self.path)
     }
 
     /// Whether it is Rust source of a crate: a `.rs` file among the documents to index is not.
-    pub fn is_rust(&self) -> bool {
+    pub(crate) fn is_rust(&self) -> bool {
         self.path.ends_with(".rs") && !self.path.starts_with("examples/documents/")
     }
 }
@@ -38,7 +38,7 @@ impl File {
 ///
 /// # Errors
 /// When a folder or a file cannot be read.
-pub fn read(root: &Path) -> io::Result<Vec<File>> {
+pub(crate) fn read(root: &Path) -> io::Result<Vec<File>> {
     let mut files = Vec::new();
     read_folder(root, "", &mut files)?;
     files.sort_by(|a, b| a.path.cmp(&b.path));
