@@ -109,7 +109,7 @@ fn record(number: usize, random: &mut Random) -> FileRecord {
     };
     let extension = if number.is_multiple_of(20) { "md" } else { "txt" };
     FileRecord {
-        path: format!("/home/somebody/documents/folder{}/file{number}.{extension}", number % 97),
+        path: format!("/files/documents/folder{}/file{number}.{extension}", number % 97),
         size: 10_000,
         modified_ns: 1_700_000_000_000_000_000,
         content_hash: Some(*blake3::hash(&number.to_le_bytes()).as_bytes()),

@@ -13,7 +13,7 @@ const DOOR_LINES: usize = 3;
 const CODE: [(&str, &str); 7] = [
     ("todo!", "unfinished code: finish it or open an issue"),
     ("unimplemented!", "unfinished code: finish it or open an issue"),
-    ("#[ignore", "a test that never runs tells nothing: mend it, or move it to `cargo xtask deep`"),
+    ("#[ignore", "a test that never runs tells nothing: mend it, or give it a short form"),
     ("unbounded_channel", "a queue without a bound: name one"),
     ("unbounded()", "a queue without a bound: name one"),
     ("unbounded::<", "a queue without a bound: name one"),

@@ -1,9 +1,9 @@
 //! A document's text into chunks that the model can read whole.
 //!
-//! Three steps, one file each: [`units`] cuts the text into the smallest parts that are never torn (a line,
-//! a sentence of a long line) and tokenises each of them once; [`pack`] joins neighbouring units into chunks
+//! Three steps, one file each: `units` cuts the text into the smallest parts that are never torn (a line,
+//! a sentence of a long line) and tokenises each of them once; `pack` joins neighbouring units into chunks
 //! along the document's structure, by prefix sums of their token counts; this file turns the result into
-//! [`Piece`]s with their place in the document. Extraction and embedding are others' business.
+//! `Piece`s with their place in the document. Extraction and embedding are others' business.
 //!
 //! What holds, and is tested: a chunk never exceeds the model; chunks do not overlap; every character that
 //! is not white space lies in exactly one chunk; ranges fall on character boundaries.

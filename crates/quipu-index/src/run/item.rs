@@ -199,12 +199,15 @@ pub(crate) fn brief(message: &str) -> String {
     }
 }
 
-/// An error and what caused it, on one line.
+/// An error and what caused it, on one line; what a wrapper only repeats is said once.
 pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
     let mut line = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
-        line = format!("{line}: {error}");
+        let text = error.to_string();
+        if !line.ends_with(&text) {
+            line = format!("{line}: {text}");
+        }
         cause = error.source();
     }
     line

@@ -1,8 +1,8 @@
 //! One run of `quipu index`: what changed below the roots goes in, what is gone goes out.
 //!
-//! In reading order: [`pipeline`] is the whole way of a document on one screen; [`item`] is what travels on it,
-//! [`stages`] what each stage does; [`scout`] finds what is due, [`writer`] puts it into the store; [`memory`]
-//! divides the budget, [`sampler`] watches, [`report`] sums up. This file starts a run and brings it to its end.
+//! In reading order: `pipeline` is the whole way of a document on one screen; `item` is what travels on it,
+//! `stages` what each stage does; `scout` finds what is due, `writer` puts it into the store; [`memory`]
+//! divides the budget, `sampler` watches, `report` sums up. This file starts a run and brings it to its end.
 
 mod finish;
 mod item;

@@ -52,7 +52,7 @@ pub enum StoreError {
         owner: Owner,
     },
     /// No space left, for rows or for the text index.
-    #[error("the disk is full while {doing}; everything indexed before is intact")]
+    #[error("the disk is full while {doing}; everything indexed before is intact: make room and run again")]
     DiskFull {
         /// What was being done.
         doing: &'static str,
