@@ -366,7 +366,8 @@ impl Drop for Store {
 
 /// Says what the index was made with and what it is asked to be, if they differ.
 pub(super) fn check_configuration(stored: &Configuration, wanted: &Configuration) -> Result<(), StoreError> {
-    if stored == wanted {
+    // The name is a folder's; what decides is the hash.
+    if (stored.hash, stored.dimensions) == (wanted.hash, wanted.dimensions) {
         return Ok(());
     }
     let name = |configuration: &Configuration| {
