@@ -36,7 +36,7 @@ fn the_scan_finds_the_exact_ten_best_of_real_vectors() {
     let (queries, vectors) = vectors.split_at(QUERIES);
     let coded: Vec<Vector> = vectors.iter().map(|vector| Vector::quantise(vector)).collect();
     let mut block = Block::new(encoder.info().dimensions);
-    assert!(TEXTS <= BLOCK_CHUNKS as usize);
+    assert!(TEXTS <= BLOCK_CHUNKS);
     for (slot, vector) in coded.iter().enumerate() {
         block.insert(slot, vector);
     }
