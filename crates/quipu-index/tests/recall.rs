@@ -19,6 +19,9 @@ const CANDIDATES: usize = 200;
 
 const BEST: usize = 10;
 
+// They all go into one block.
+const _: () = assert!(TEXTS <= BLOCK_CHUNKS);
+
 #[test]
 fn the_scan_finds_the_exact_ten_best_of_real_vectors() {
     let located =
@@ -36,7 +39,6 @@ fn the_scan_finds_the_exact_ten_best_of_real_vectors() {
     let (queries, vectors) = vectors.split_at(QUERIES);
     let coded: Vec<Vector> = vectors.iter().map(|vector| Vector::quantise(vector)).collect();
     let mut block = Block::new(encoder.info().dimensions);
-    assert!(TEXTS <= BLOCK_CHUNKS);
     for (slot, vector) in coded.iter().enumerate() {
         block.insert(slot, vector);
     }
