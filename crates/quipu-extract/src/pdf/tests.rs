@@ -92,24 +92,3 @@ fn what_is_no_pdf_is_an_error() {
         assert!(extract(bytes.to_vec(), &Limits::default()).is_err(), "{bytes:?}");
     }
 }
-
-proptest::proptest! {
-    #![proptest_config(proptest::test_runner::Config { cases: 64, ..Default::default() })]
-    #[test]
-    fn truncated_and_flipped_pdfs_never_panic_outside(
-        cut in 0usize..1400,
-        flips in proptest::collection::vec((0usize..1400, 0u8..8), 0..6),
-    ) {
-        let mut file = pdf(&["Some words.", "More words."]);
-        for (at, bit) in flips {
-            let at = at % file.len();
-            file[at] ^= 1 << bit;
-        }
-        if cut < file.len() / 2 {
-            file.truncate(file.len() - cut);
-        }
-        if let Ok(extracted) = crate::extract(&Format::Pdf, &file, &Limits::default()) {
-            check_offsets(&extracted);
-        }
-    }
-}

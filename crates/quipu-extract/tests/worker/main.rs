@@ -248,3 +248,36 @@ fn a_parent_killed_in_the_middle_leaves_no_worker() {
         stat.is_empty() || stat.contains(") Z ")
     }));
 }
+
+/// In a worker, because some of them overflow the parser's stack, which no code in the same process survives.
+#[test]
+fn truncated_and_flipped_pdfs_disturb_nobody() {
+    let manual = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/documents/heat-pump.pdf");
+    let good = std::fs::read(manual).unwrap();
+    run(async {
+        let pool = WorkerPool::new(config());
+        // A fixed sequence of damages: Knuth's linear congruential generator.
+        let mut state = 1_u64;
+        let mut below = |bound: usize| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) as usize % bound
+        };
+        for _ in 0..200 {
+            let mut bad = good.clone();
+            for _ in 0..below(6) {
+                let at = below(bad.len());
+                bad[at] ^= 1 << below(8);
+            }
+            if below(2) == 0 {
+                bad.truncate(bad.len() - below(bad.len() / 2));
+            }
+            if let Ok(extracted) = pool.extract(&Format::Pdf, &bad).await {
+                assert!(extracted.pages.is_sorted());
+                assert!(extracted.pages.iter().all(|&page| extracted.text.is_char_boundary(page)));
+            }
+        }
+        let extracted = pool.extract(&Format::Pdf, &good).await.unwrap();
+        assert_eq!(extracted.pages.len(), 3);
+        pool.shutdown().await;
+    });
+}
