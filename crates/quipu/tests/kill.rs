@@ -41,6 +41,8 @@ fn an_index_killed_twenty_times_equals_a_clean_one() {
     place.index(0);
     let whole_run = started.elapsed();
     let mut moment = Moments::new();
+    let manual = fs::read(format!("{documents}/heat-pump.pdf")).expect("an example");
+    let mut workers_seen = 0;
     for kill in 0..KILLS {
         // Something to do in every round: edited, new and deleted files.
         for number in (kill..60).step_by(7).chain([100 + kill]) {
@@ -49,8 +51,14 @@ fn an_index_killed_twenty_times_equals_a_clean_one() {
         for at in [&place, &clean] {
             let _may_be_gone = fs::remove_file(at.files().join(format!("{:02}.md", 100 + kill / 2)));
         }
-        kill_after(&place, moment.within(whole_run));
+        // A changed pdf, so that a worker is there to be orphaned.
+        let changed = [manual.as_slice(), format!("\n% round {kill}\n").as_bytes()].concat();
+        for at in [&place, &clean] {
+            at.write("heat-pump.pdf", &changed);
+        }
+        workers_seen += kill_after(&place, moment.within(whole_run));
     }
+    assert!(workers_seen > 0, "no kill met a worker");
     place.index(0);
     clean.index(0);
     assert_eq!(place.json(0, &["verify"])["discrepancies_total"], 0);
@@ -69,8 +77,8 @@ fn write_both(place: &Place, clean: &Place, name: &str, seed: u32) {
     }
 }
 
-/// Starts a run, kills it after `delay`, and waits until its workers are gone.
-fn kill_after(place: &Place, delay: Duration) {
+/// Starts a run, kills it after `delay`, and waits until its workers are gone; returns how many there were.
+fn kill_after(place: &Place, delay: Duration) -> usize {
     let files = place.files();
     let mut run = place
         .command(&["index", files.to_str().expect("UTF-8")])
@@ -87,6 +95,7 @@ fn kill_after(place: &Place, delay: Duration) {
         assert!(Instant::now() < deadline, "a worker outlived its parent");
         thread::sleep(Duration::from_millis(10));
     }
+    children.len()
 }
 
 fn children_of(pid: u32) -> Vec<u32> {
