@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: measures the speed of one part on this machine and says which class of machine it is.
 
 mod corpus;
+mod flow;
 mod machine;
 mod search;
 
@@ -17,10 +18,13 @@ pub(crate) struct Arguments {
 enum Part {
     /// A query in a warm process: each mode, with and without a filter
     Search(search::Arguments),
+    /// The dataflow engine and the bridge, beside their peers
+    Flow(flow::Arguments),
 }
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     match &arguments.part {
         Part::Search(arguments) => search::run(arguments),
+        Part::Flow(arguments) => flow::run(arguments),
     }
 }

@@ -19,15 +19,49 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! | for | take |
+//! | --- | --- |
+//! | one job, awaited | [`ComputePool::execute`]; dropping its [`ComputeHandle`] cancels it |
+//! | one job that borrows | [`ComputePool::execute_sync`], off Tokio's workers |
+//! | many small parts of one job | `par_iter` in a job, [`ComputePool::execute_scoped`], [`ComputePoolExt`], [`patterns`] |
+//! | code that is handed no pool | a [`ComputeContext`] and [`compute_large!`] |
+//! | knowing what happened | [`ComputePool::metrics`], [`validation`], [`oversubscription`] |
 
 mod config;
 mod error;
-mod handle;
-mod metrics;
-mod pool;
-mod queue;
 
-pub use config::{ComputeConfig, QUEUE_JOBS_MAX, usable_cores};
+mod blocking;
+mod execute;
+mod handle;
+mod pool;
+
+mod cell;
+mod job;
+mod line;
+mod runner;
+mod sync;
+
+mod affinity;
+mod context;
+mod ext;
+mod metrics;
+mod scope;
+mod subscription;
+
+pub mod macros;
+pub mod patterns;
+pub mod validation;
+
+pub use config::{
+    ComputeConfig, ENV_PREFIX, QUEUE_JOBS_MAX, SLOW_JOB, STACK_BYTES_MIN, parse_size, usable_cores,
+};
+pub use context::{ComputeContext, ContextGuard};
 pub use error::{ComputeError, panic_message};
-pub use metrics::ComputeMetrics;
+pub use ext::ComputePoolExt;
+pub use handle::ComputeHandle;
+pub use metrics::{ComputeMetrics, Histogram};
 pub use pool::ComputePool;
+pub use scope::ScopeExecutor;
+pub use subscription::{Oversubscription, oversubscription};
+pub use tokio_util::sync::CancellationToken;

@@ -1,48 +1,69 @@
-//! The pool that users hold. Its queue and runners are `queue`'s, one job's life is `handle`'s.
+//! The pool that users hold, and how its threads start. What it runs is `execute`'s, in which order `line`'s.
 
+use crate::affinity::Cores;
 use crate::config::{ComputeConfig, usable_cores};
+use crate::context;
 use crate::error::ComputeError;
-use crate::handle;
-use crate::metrics::{ComputeMetrics, Gauges};
-use crate::queue::Queue;
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use crate::line::Line;
+use crate::metrics::{ComputeMetrics, Meters};
+use crate::runner::{Hall, Job, measure, send_runner};
+use crate::subscription::Subscribed;
+use crate::validation;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak, mpsc};
+use std::task::{Context, Poll};
 
-/// A pool of cores for async code; clones share it. Its threads end when the last clone is gone and the queue is empty.
+/// A pool of cores for async code; clones share it. Its threads end when the last clone and the last handle are gone
+/// and the queue is empty.
 #[derive(Clone)]
 pub struct ComputePool {
-    threads: Arc<rayon::ThreadPool>,
-    queue: Arc<Queue>,
-    gauges: Arc<Gauges>,
-    places: Arc<Semaphore>,
-    queue_jobs_max: usize,
+    pub(crate) shared: Arc<Shared>,
+}
+
+pub(crate) struct Shared {
+    pub(crate) threads: rayon::ThreadPool,
+    pub(crate) hall: Arc<Hall>,
+    pub(crate) enabled: bool,
+    pub(crate) queue_jobs_max: usize,
+    subscribed: Subscribed,
 }
 
 impl ComputePool {
     /// Starts the workers.
     ///
     /// # Errors
-    /// A count of zero, or threads that the operating system refused.
+    /// A setting that is invalid, cores that workers cannot be pinned to, threads that the operating system refused.
     pub fn new(config: ComputeConfig) -> Result<Self, ComputeError> {
-        let workers = config.threads.unwrap_or_else(usable_cores);
-        if workers == 0 {
-            return Err(ComputeError::Zero("threads"));
+        config.validate()?;
+        let workers = match (config.enabled, config.threads) {
+            (false, _) => 1,
+            (true, threads) => threads.unwrap_or_else(usable_cores),
+        };
+        let myself = Arc::new(OnceLock::<Weak<Shared>>::new());
+        let line = Line::new(workers, config.queue_jobs_max);
+        let hall = Arc::new(Hall { line, meters: Meters::new(workers, config.slow_job) });
+        let threads = start(&config, workers, hall.clone(), myself.clone())?;
+        measure(&threads);
+        if config.validate {
+            validation::enable(true);
         }
-        if config.queue_jobs_max == 0 {
-            return Err(ComputeError::Zero("queue_jobs_max"));
-        }
-        let name = config.thread_name;
-        let mut builder =
-            rayon::ThreadPoolBuilder::new().num_threads(workers).thread_name(move |i| format!("{name}-{i}"));
-        if let Some(bytes) = config.stack_bytes {
-            builder = builder.stack_size(bytes);
-        }
-        let threads = Arc::new(builder.build()?);
-        let queue = Queue::new(workers);
-        queue.serve_with(&threads);
-        let queue_jobs_max = config.queue_jobs_max.min(Semaphore::MAX_PERMITS);
-        let places = Arc::new(Semaphore::new(queue_jobs_max));
-        Ok(Self { threads, queue, gauges: Arc::default(), places, queue_jobs_max })
+        let shared = Arc::new(Shared {
+            threads,
+            hall,
+            enabled: config.enabled,
+            queue_jobs_max: config.queue_jobs_max,
+            subscribed: Subscribed::new(workers),
+        });
+        shared.subscribed.warn();
+        let _ = myself.set(Arc::downgrade(&shared));
+        Ok(Self { shared })
+    }
+
+    /// A pool of default make: one worker per usable core.
+    ///
+    /// # Errors
+    /// As of [`new`](Self::new).
+    pub fn with_defaults() -> Result<Self, ComputeError> {
+        Self::new(ComputeConfig::default())
     }
 
     /// The pool that this process shares, of default make; started when it is first asked for.
@@ -54,112 +75,101 @@ impl ComputePool {
         let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
         match &*shared {
             Some(pool) => Ok(pool.clone()),
-            None => Ok(shared.insert(Self::new(ComputeConfig::default())?).clone()),
+            None => Ok(shared.insert(Self::with_defaults()?).clone()),
         }
     }
 
     /// How many workers there are.
     #[must_use]
-    pub fn workers(&self) -> usize {
-        self.threads.current_num_threads()
+    pub fn num_threads(&self) -> usize {
+        self.shared.threads.current_num_threads()
     }
 
-    /// Runs `work` on a worker and waits for it without holding a Tokio worker. While the queue is full this waits for
-    /// a place. A future dropped before its job ran takes the job out of the queue; a job that runs is run to its end.
-    ///
-    /// # Errors
-    /// The job's panic, or its loss while the pool went down.
-    pub async fn execute<R, F>(&self, work: F) -> Result<R, ComputeError>
-    where
-        R: Send + 'static,
-        F: FnOnce() -> R + Send + 'static,
-    {
-        let place = self.places.clone().acquire_owned().await.map_err(|_| ComputeError::Dropped)?;
-        let (job, answer) = handle::job(&self.gauges, Some(place), work);
-        self.queue.push(job);
-        answer.await.map_err(|_| ComputeError::Dropped)?
-    }
-
-    /// Queues `work` and forgets it; a panic in it is contained.
-    ///
-    /// # Errors
-    /// [`ComputeError::QueueFull`] when as many jobs wait as the configuration lets.
-    pub fn spawn<F>(&self, work: F) -> Result<(), ComputeError>
-    where
-        F: FnOnce() + Send + 'static,
-    {
-        let place = self.place_now()?;
-        self.enqueue(Some(place), work);
-        Ok(())
-    }
-
-    /// Queues one anonymous job of an engine that bounds its own: at most one per worker and run. It takes no place of
-    /// the queue's limit, so an engine never fails for the users of the pool beside it.
-    pub fn spawn_ticket<F>(&self, ticket: F)
-    where
-        F: FnOnce() + Send + 'static,
-    {
-        self.enqueue(None, ticket);
+    /// Whether jobs run beside their callers; see [`ComputeConfig::enabled`].
+    #[must_use]
+    pub fn is_enabled(&self) -> bool {
+        self.shared.enabled
     }
 
     /// Whether jobs wait. An engine looks here after every quantum and lets the others go first.
     #[must_use]
     pub fn has_waiting(&self) -> bool {
-        !self.queue.is_empty()
+        self.shared.hall.line.live() > 0
     }
 
-    /// Runs `work` on a worker and blocks this thread until it is done; on a worker of this pool it runs at once.
-    /// Never call it on a Tokio worker: that is what [`execute`](Self::execute) is for.
-    ///
-    /// # Errors
-    /// As of [`execute`](Self::execute), and a full queue.
-    pub fn install<R, F>(&self, work: F) -> Result<R, ComputeError>
-    where
-        R: Send + 'static,
-        F: FnOnce() -> R + Send + 'static,
-    {
-        if self.threads.current_thread_index().is_some() {
-            return std::panic::catch_unwind(std::panic::AssertUnwindSafe(work))
-                .map_err(|panic| ComputeError::Panicked(crate::error::panic_message(&*panic)));
-        }
-        let place = self.place_now()?;
-        let (sender, receiver) = mpsc::sync_channel(1);
-        let (job, mut answer) = handle::job(&self.gauges, Some(place), work);
-        self.queue.push(Box::new(move || {
-            job();
-            // The caller blocks on the other end; it cannot be gone.
-            let _ = sender.send(());
-        }));
-        receiver.recv().map_err(|_| ComputeError::Dropped)?;
-        answer.try_recv().map_err(|_| ComputeError::Dropped)?
-    }
-
-    /// The gauges and sums as they stand.
+    /// The gauges, counts and histograms as they stand.
     #[must_use]
     pub fn metrics(&self) -> ComputeMetrics {
-        self.gauges.read()
+        self.shared.hall.meters.read(self.shared.hall.line.live())
     }
 
-    fn place_now(&self) -> Result<OwnedSemaphorePermit, ComputeError> {
-        let place = self.places.clone().try_acquire_owned();
-        place.map_err(|_| ComputeError::QueueFull(self.queue_jobs_max))
+    /// Counts from now on: later readings are differences to this moment. Gauges stay as they are.
+    pub fn reset_metrics(&self) {
+        self.shared.hall.meters.reset();
     }
 
-    fn enqueue<F>(&self, place: Option<OwnedSemaphorePermit>, work: F)
-    where
-        F: FnOnce() + Send + 'static,
-    {
-        let (job, answer) = handle::job(&self.gauges, place, work);
-        // Held by the job itself, so that it does not count as abandoned.
-        self.queue.push(Box::new(move || {
-            job();
-            drop(answer);
-        }));
+    /// This thread's number among the pool's workers.
+    pub(crate) fn worker(&self) -> Option<usize> {
+        self.shared.threads.current_thread_index()
     }
+}
+
+impl Shared {
+    /// Puts a job in line; it comes back if there is no place for it.
+    pub(crate) fn push(&self, job: Arc<dyn Job>) -> Result<(), Arc<dyn Job>> {
+        if self.hall.line.push(job)? {
+            send_runner(&self.threads);
+        }
+        Ok(())
+    }
+
+    /// Waits for a place in line; see [`Line::enter`].
+    pub(crate) fn enter(
+        &self,
+        number: &mut Option<u64>,
+        context: &Context<'_>,
+        job: impl FnOnce() -> Arc<dyn Job>,
+    ) -> Poll<()> {
+        self.hall.line.enter(number, context, job).map(|spawn| {
+            if spawn {
+                send_runner(&self.threads);
+            }
+        })
+    }
+}
+
+/// Starts the threads, each with this pool as its context, and pins them if that is asked for.
+fn start(
+    config: &ComputeConfig,
+    workers: usize,
+    hall: Arc<Hall>,
+    myself: Arc<OnceLock<Weak<Shared>>>,
+) -> Result<rayon::ThreadPool, ComputeError> {
+    let (name, cores) = (config.thread_name.clone(), config.pin_cores.then(Cores::usable).transpose()?);
+    let (pinned, pins) = mpsc::sync_channel(workers);
+    let mut builder = rayon::ThreadPoolBuilder::new()
+        .num_threads(workers)
+        .thread_name(move |worker| format!("{name}-{worker}"))
+        .start_handler(move |worker| {
+            hall.clone().adopt();
+            context::adopt(myself.clone());
+            if let Some(cores) = &cores {
+                // The receiver is gone only if another worker's pin has failed already.
+                let _ = pinned.send(cores.pin(worker));
+            }
+        });
+    if let Some(bytes) = config.stack_bytes {
+        builder = builder.stack_size(bytes);
+    }
+    let threads = builder.build()?;
+    if config.pin_cores {
+        pins.iter().take(workers).collect::<Result<(), ComputeError>>()?;
+    }
+    Ok(threads)
 }
 
 impl std::fmt::Debug for ComputePool {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ComputePool").field("workers", &self.workers()).finish_non_exhaustive()
+        f.debug_struct("ComputePool").field("threads", &self.num_threads()).finish_non_exhaustive()
     }
 }

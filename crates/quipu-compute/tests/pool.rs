@@ -2,14 +2,13 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod support;
+
 use quipu_compute::{ComputeConfig, ComputeError, ComputePool};
 use rayon::prelude::*;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Barrier, mpsc};
-
-fn pool(threads: usize) -> ComputePool {
-    ComputePool::new(ComputeConfig::default().threads(threads)).unwrap()
-}
+use support::{is_pending, pool};
 
 #[tokio::test]
 async fn jobs_run_on_the_pools_own_threads_and_share_them_with_par_iter() {
@@ -28,7 +27,7 @@ async fn a_panic_is_an_error_with_its_message_and_lowers_the_gauge() {
     assert!(matches!(end, Err::<(), _>(ComputeError::Panicked(text)) if text == "lost 7"));
     assert_eq!(pool.execute(|| 3).await.unwrap(), 3);
     let metrics = pool.metrics();
-    assert_eq!((metrics.running, metrics.waiting), (0, 0));
+    assert_eq!((metrics.active, metrics.queued), (0, 0));
 }
 
 #[tokio::test]
@@ -39,7 +38,7 @@ async fn a_dropped_future_takes_its_queued_job_out() {
         let pool = pool.clone();
         async move { pool.execute(move || held.recv()).await }
     });
-    while pool.metrics().running == 0 {
+    while pool.metrics().active == 0 {
         tokio::task::yield_now().await;
     }
     let ran = Arc::new(AtomicUsize::new(0));
@@ -47,36 +46,29 @@ async fn a_dropped_future_takes_its_queued_job_out() {
         let ran = ran.clone();
         move || ran.fetch_add(1, SeqCst)
     }));
-    assert!(futures_poll_once(second.as_mut()).await);
-    assert_eq!(pool.metrics().waiting, 1);
+    assert!(is_pending(second.as_mut()).await);
+    assert_eq!(pool.metrics().queued, 1);
     drop(second);
     release.send(()).unwrap();
     let _ = first.await.unwrap();
     pool.execute(|| ()).await.unwrap();
     assert_eq!(ran.load(SeqCst), 0);
-    assert_eq!(pool.metrics().skipped, 1);
-    assert_eq!(pool.metrics().waiting, 0);
-}
-
-/// Polls once; true while the future is pending.
-async fn futures_poll_once<F: Future>(mut future: std::pin::Pin<&mut F>) -> bool {
-    std::future::poll_fn(|context| std::task::Poll::Ready(future.as_mut().poll(context).is_pending())).await
+    assert_eq!(pool.metrics().cancelled, 1);
+    assert_eq!(pool.metrics().queued, 0);
 }
 
 #[tokio::test]
 async fn the_queue_is_bounded_and_execute_waits_for_a_place() {
-    let mut config = ComputeConfig::default().threads(1);
-    config.queue_jobs_max = 1;
-    let pool = ComputePool::new(config).unwrap();
+    let pool = ComputePool::new(ComputeConfig::default().threads(1).queue_jobs_max(1)).unwrap();
     let (release, held) = mpsc::channel::<()>();
     pool.spawn(move || held.recv().unwrap()).unwrap();
-    while pool.metrics().running == 0 {
+    while pool.metrics().active == 0 {
         tokio::task::yield_now().await;
     }
     pool.spawn(|| ()).unwrap();
     assert!(matches!(pool.spawn(|| ()), Err(ComputeError::QueueFull(1))));
     let mut third = Box::pin(pool.execute(|| 5));
-    assert!(futures_poll_once(third.as_mut()).await);
+    assert!(is_pending(third.as_mut()).await);
     release.send(()).unwrap();
     assert_eq!(third.await.unwrap(), 5);
 }
@@ -104,10 +96,9 @@ async fn execute_is_served_while_tickets_respawn_themselves() {
 }
 
 #[test]
-fn install_blocks_outside_and_runs_at_once_inside() {
+fn execute_sync_blocks_outside_and_runs_at_once_inside() {
     let pool = pool(1);
-    let inner = pool.clone();
-    assert_eq!(pool.install(move || inner.install(|| 9).unwrap()).unwrap(), 9);
+    assert_eq!(pool.execute_sync(|| pool.execute_sync(|| 9)), 9);
 }
 
 #[tokio::test]

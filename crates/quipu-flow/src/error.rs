@@ -22,6 +22,14 @@ pub enum ItemError {
     /// An io took longer than its `.timeout(…)`.
     #[error("timed out after {0:?}")]
     TimedOut(Duration),
+    /// A `route` chose a branch that there is not.
+    #[error("routed to branch {way} of {count}")]
+    NoRoute {
+        /// The number that it chose.
+        way: usize,
+        /// How many branches there are.
+        count: usize,
+    },
     /// A `map_batch` answered with another number of items than it was given.
     #[error("a batch of {given} items came back as {returned}")]
     WrongLength {
@@ -83,6 +91,14 @@ pub enum RunError {
         /// The setting.
         what: &'static str,
     },
+    /// A graph that cannot be, or could not be held to its laws.
+    #[error("compiling the flow: stage '{stage}' {why}")]
+    Refused {
+        /// The stage.
+        stage: String,
+        /// What is wrong with it, and what to do instead.
+        why: &'static str,
+    },
     /// There is no Tokio runtime around the call.
     #[error(
         "starting the flow: no Tokio runtime here; call it inside `#[tokio::main]` or `Runtime::block_on`"
@@ -91,6 +107,9 @@ pub enum RunError {
     /// The default pool of cores could not be started.
     #[error("starting the pool of cores")]
     Pool(#[from] quipu_compute::ComputeError),
+    /// The operating system refused a device stage its thread.
+    #[error("starting a device's thread")]
+    DeviceThread(#[source] std::io::Error),
     /// An item failed under [`OnError::Stop`](crate::OnError::Stop), or a dead-letter sink refused one.
     #[error("the run was stopped by an item")]
     Failed {

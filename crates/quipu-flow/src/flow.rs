@@ -1,8 +1,13 @@
 //! The builder: what a user writes. Each stage's own method stands in its file under `stage`; here is what they share.
 
-use crate::stage::{Source, Stage};
+use crate::machine::Kind;
+use crate::plan::{Graph, Node, Outlet};
+use crate::stage::chain::{Input, Named, Pull, Segment};
+use crate::stage::exit::{Ask, Exit, Keyer};
+use crate::stage::info::Info;
+use crate::stage::{Source, Work};
 use crate::supervise::OnError;
-use crate::weigh::{ByFunction, ByType, Weigher, Weighing, weigher};
+use crate::weigh::{ByFunction, ByType, Weighing};
 use std::marker::PhantomData;
 use std::sync::Arc;
 
@@ -11,94 +16,162 @@ use std::sync::Arc;
 /// Modifiers apply to the stage before them. `S` is the kind of that stage, so that a modifier which it does not have
 /// does not compile; `W` says how the open end's items are weighed.
 pub struct Flow<T, S = Source, W = ByType> {
-    stages: Stages,
+    pub(crate) graph: Graph,
+    pub(crate) end: End<T>,
+    pub(crate) key: Option<Keyer<T>>,
     pub(crate) weight: W,
-    end: PhantomData<fn() -> (T, S)>,
+    kind: PhantomData<fn() -> S>,
 }
 
-/// Stages whose outputs are all weighed.
-pub(crate) struct Stages(Vec<Stage>);
-
-impl Stages {
-    pub(crate) fn push(&mut self, stage: Stage) {
-        self.0.push(stage);
-    }
-
-    pub(crate) fn retyped<T, S, W>(self, weight: W) -> Flow<T, S, W> {
-        Flow { stages: self, weight, end: PhantomData }
-    }
-
-    pub(crate) fn into_stages(self) -> Vec<Stage> {
-        self.0
-    }
+/// The open end: a node or segment that does not know yet what stands behind it.
+pub(crate) enum End<T> {
+    /// A node whose work is made when its exit is known.
+    Node { node: usize, make: Make<T> },
+    /// A segment of fused stages, fed by these outlets.
+    Segment { inlets: Vec<Outlet>, chain: Box<dyn Pull<T>>, stages: Vec<Arc<Info>>, grows: bool },
 }
+
+/// Makes a node's work.
+pub(crate) type Make<T> = Box<dyn FnOnce(Exit<T>) -> Work + Send>;
 
 impl<T, S, W> Flow<T, S, W> {
-    pub(crate) fn start(source: Stage, weight: W) -> Self {
-        Stages(vec![source]).retyped(weight)
+    pub(crate) fn new(graph: Graph, end: End<T>, weight: W) -> Self {
+        Self { graph, end, key: None, weight, kind: PhantomData }
     }
 
-    pub(crate) fn last_mut(&mut self) -> &mut Stage {
-        match self.stages.0.last_mut() {
-            Some(stage) => stage,
-            None => unreachable!("a flow begins with its source"),
+    /// The stage before the open end; none where branches have just begun or met.
+    fn last_info(&self) -> Option<&Arc<Info>> {
+        match &self.end {
+            End::Node { node, .. } => self.graph.nodes[*node].stages.last(),
+            End::Segment { stages, .. } => stages.last(),
+        }
+    }
+
+    pub(crate) fn last_node(&mut self) -> Option<&mut Node> {
+        match &self.end {
+            End::Node { node, .. } => self.graph.nodes.get_mut(*node),
+            End::Segment { .. } => None,
         }
     }
 
     /// Names the stage before it in plans, reports and errors.
     #[must_use]
-    pub fn named(mut self, name: impl Into<String>) -> Self {
-        self.last_mut().name = Some(name.into());
+    pub fn named(self, name: impl Into<String>) -> Self {
+        if let Some(info) = self.last_info() {
+            info.draft().name = Some(name.into());
+        }
         self
     }
 
     /// What happens to items that fail in the stage before it, instead of the run's own policy.
     #[must_use]
-    pub fn on_error(mut self, policy: OnError) -> Self {
-        self.last_mut().on_error = Some(policy);
+    pub fn on_error(self, policy: OnError) -> Self {
+        if let Some(info) = self.last_info() {
+            info.draft().on_error = Some(policy);
+        }
+        self
+    }
+
+    /// How urgent the stage before it is: where several could go on, a core takes the one with the highest number.
+    /// Stages have 1 unless this is said.
+    #[must_use]
+    pub fn priority(self, urgency: u32) -> Self {
+        if let Some(info) = self.last_info() {
+            info.draft().priority = Some(urgency);
+        }
         self
     }
 }
 
-impl<T: 'static, S, W> Flow<T, S, W> {
+impl<T: Send + 'static, S, W> Flow<T, S, W> {
     /// Names each item in error reports, from here on. Its children and what it turns into inherit the name.
     #[must_use]
     pub fn key<K: Into<String>>(mut self, key: impl Fn(&T) -> K + Send + Sync + 'static) -> Self {
-        self.last_mut().key = Some(Arc::new(move |value| {
-            value.downcast_ref::<T>().map_or_else(String::new, |item| key(item).into())
-        }));
+        let key: Keyer<T> = Arc::new(move |item| key(item).into());
+        self.end = match self.end {
+            End::Segment { inlets, chain, stages, grows } => {
+                End::Segment { inlets, chain: Box::new(Named { before: chain, key }), stages, grows }
+            }
+            end @ End::Node { .. } => {
+                self.key = Some(key);
+                end
+            }
+        };
         self
     }
 
     /// Says how many bytes each item takes, heap included, where its type does not say so itself.
     #[must_use]
-    pub fn weigh(self, bytes: impl Fn(&T) -> usize + Send + Sync + 'static) -> Flow<T, S, ByFunction> {
-        self.stages.retyped(ByFunction(weigher(bytes)))
+    pub fn weigh(self, bytes: impl Fn(&T) -> usize + Send + Sync + 'static) -> Flow<T, S, ByFunction<T>> {
+        let Self { graph, end, key, .. } = self;
+        Flow { graph, end, key, weight: ByFunction(Arc::new(bytes)), kind: PhantomData }
     }
 }
 
 impl<T: Send + 'static, S, W: Weighing<T>> Flow<T, S, W> {
-    /// Closes the open end: its weight is fixed.
-    pub(crate) fn weighed(self) -> (Stages, Weigher) {
-        let mut stages = self.stages;
-        let weigher = self.weight.weigher().0;
-        if let Some(last) = stages.0.last_mut() {
-            last.weigh = Some(weigher.clone());
+    /// Fixes how the open end's items are appraised, and with it the work of the last node. What is left is the graph
+    /// and where items leave it.
+    pub(crate) fn close(self, ask: Option<Ask<T>>) -> (Graph, Vec<Outlet>) {
+        let Self { mut graph, end, key, weight, .. } = self;
+        let exit = Exit { weigh: weight.weigher(), key, ask };
+        match end {
+            End::Node { node, make } => {
+                graph.nodes[node].work = make(exit);
+                (graph, vec![Outlet { node, out: 0 }])
+            }
+            End::Segment { inlets, chain, stages, grows } => {
+                let segment = Segment { chain, exit, stages: stages.clone(), door: Info::new("entry") };
+                let node = graph.add(&inlets, Kind::Cpu { grows }, Work::Core(Arc::new(segment)), stages);
+                (graph, vec![Outlet { node, out: 0 }])
+            }
         }
-        (stages, weigher)
     }
 
-    /// The flow with one more stage, whose items are weighed so.
-    pub(crate) fn then<U, Next, Weight>(self, stage: Stage, weight: Weight) -> Flow<U, Next, Weight> {
-        let (mut stages, _) = self.weighed();
-        stages.push(stage);
-        stages.retyped(weight)
+    /// The flow with one more node behind it.
+    pub(crate) fn then<U, Next, Weight>(
+        self,
+        kind: Kind,
+        info: Arc<Info>,
+        ask: Option<Ask<T>>,
+        weight: Weight,
+        make: impl FnOnce(Exit<U>) -> Work + Send + 'static,
+    ) -> Flow<U, Next, Weight> {
+        let (mut graph, inlets) = self.close(ask);
+        let node = graph.add(&inlets, kind, Work::Outside, vec![info]);
+        Flow::new(graph, End::Node { node, make: Box::new(make) }, weight)
+    }
+
+    /// The flow with one more stage in its segment; `extend` is given what comes before, and the stage's number.
+    pub(crate) fn fuse<U, Next, Weight>(
+        self,
+        info: Arc<Info>,
+        can_grow: bool,
+        weight: impl FnOnce(&W) -> Weight,
+        extend: impl FnOnce(Box<dyn Pull<T>>, usize) -> Box<dyn Pull<U>>,
+    ) -> Flow<U, Next, Weight> {
+        let next_weight = weight(&self.weight);
+        let (graph, inlets, chain, mut stages, grows) = match self.end {
+            End::Segment { inlets, chain, stages, grows } => (self.graph, inlets, chain, stages, grows),
+            End::Node { .. } => {
+                let (graph, inlets) = self.close(None);
+                (graph, inlets, Box::new(Input::new()) as Box<dyn Pull<T>>, Vec::new(), false)
+            }
+        };
+        let chain = extend(chain, stages.len());
+        stages.push(info);
+        Flow::new(graph, End::Segment { inlets, chain, stages, grows: grows || can_grow }, next_weight)
+    }
+
+    /// A flow that begins, or goes on, at these outlets of a graph.
+    pub(crate) fn at(graph: Graph, inlets: Vec<Outlet>, weight: W) -> Self {
+        let chain = Box::new(Input::new());
+        Self::new(graph, End::Segment { inlets, chain, stages: Vec::new(), grows: false }, weight)
     }
 }
 
 impl<T, S, W> std::fmt::Debug for Flow<T, S, W> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let kinds = self.stages.0.iter().map(|stage| stage.work.kind());
-        f.debug_list().entries(kinds).finish()
+        let stages = self.graph.nodes.iter().flat_map(|node| &node.stages);
+        f.debug_list().entries(stages.map(|stage| stage.kind)).finish()
     }
 }

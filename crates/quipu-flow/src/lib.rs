@@ -49,6 +49,6 @@ pub use pipeline::Pipeline;
 pub use plan::{Plan, PlannedStage};
 pub use report::{Bound, Ended, Ends, Progress, Report, StageProgress, StageReport, Waiting};
 pub use run::{Controls, Handle};
-pub use stage::Batch;
+pub use stage::{Batch, ItemStream, Reduce, Streaming};
 pub use supervise::{DeadLetters, OnError};
 pub use weigh::{ByFunction, ByType, Weigh, Weighing};

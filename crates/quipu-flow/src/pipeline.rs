@@ -1,12 +1,17 @@
 //! A finished pipeline: the run's own settings, and its start. What runs it is `run`'s.
 
 use crate::error::RunError;
-use crate::plan::{self, Plan};
+use crate::machine::Kind;
+use crate::plan::{self, Graph, Plan};
 use crate::report::Report;
 use crate::run::{self, Handle, memory};
-use crate::stage::{Stage, Work};
+use crate::stage::info::Info;
 use crate::supervise::OnError;
 use quipu_compute::ComputePool;
+use std::sync::Arc;
+
+const ORDERED_AND_MANY: &str = "cannot be ordered with many calls at once: what is called in order ends in any; \
+                                leave out `.limit` or `.ordered`";
 
 /// Items that may be in flight unless `.in_flight(…)` says otherwise: so many, and so many more for each worker. It
 /// bounds the engine's own bookkeeping; memory is what `.memory(…)` bounds.
@@ -16,7 +21,7 @@ const ITEMS_PER_WORKER: u64 = 256;
 /// A flow that ends in a sink, ready to run.
 #[must_use = "a pipeline does nothing until it is run or started"]
 pub struct Pipeline {
-    stages: Vec<Stage>,
+    graph: Graph,
     settings: Settings,
 }
 
@@ -27,35 +32,56 @@ struct Settings {
     items: Option<usize>,
     pool: Option<ComputePool>,
     on_error: OnError,
+    refused: Option<&'static str>,
 }
 
 impl Pipeline {
-    pub(crate) fn new(stages: Vec<Stage>) -> Self {
-        Self { stages, settings: Settings::default() }
+    pub(crate) fn new(graph: Graph) -> Self {
+        Self { graph, settings: Settings::default() }
     }
 
-    /// The sink takes items in their source's order. What came too early waits before it, in credit.
+    /// The last stage takes items in their source's order. What came too early waits before it, in credit.
     pub fn ordered(mut self) -> Self {
-        if let Some(Work::Sink { ordered, .. }) = self.stages.last_mut().map(|stage| &mut stage.work) {
-            *ordered = true;
+        match self.graph.nodes.last_mut().map(|node| &mut node.spec.kind) {
+            Some(Kind::Serial { ordered, .. } | Kind::Stream { ordered }) => *ordered = true,
+            _ => self.settings.refused = Some(ORDERED_AND_MANY),
+        }
+        self
+    }
+
+    /// Up to so many calls of an async sink at once. Their order is nobody's then.
+    pub fn limit(mut self, calls: usize) -> Self {
+        match self.graph.nodes.last_mut().map(|node| &mut node.spec.kind) {
+            Some(Kind::Serial { ordered: true, .. }) => self.settings.refused = Some(ORDERED_AND_MANY),
+            Some(kind @ (Kind::Serial { waits: true, .. } | Kind::Sink { .. })) => {
+                *kind = Kind::Sink { slots: calls }
+            }
+            _ => {
+                self.settings.refused =
+                    Some("takes one item at a time, on a core; `.limit` is for async sinks")
+            }
         }
         self
     }
 
     /// Names the sink.
-    pub fn named(mut self, name: impl Into<String>) -> Self {
-        if let Some(sink) = self.stages.last_mut() {
-            sink.name = Some(name.into());
+    pub fn named(self, name: impl Into<String>) -> Self {
+        if let Some(info) = self.last_info() {
+            info.draft().name = Some(name.into());
         }
         self
     }
 
     /// What happens to items that the sink refuses, instead of the run's own policy.
-    pub fn on_error(mut self, policy: OnError) -> Self {
-        if let Some(sink) = self.stages.last_mut() {
-            sink.on_error = Some(policy);
+    pub fn on_error(self, policy: OnError) -> Self {
+        if let Some(info) = self.last_info() {
+            info.draft().on_error = Some(policy);
         }
         self
+    }
+
+    fn last_info(&self) -> Option<&Arc<Info>> {
+        self.graph.nodes.last()?.stages.last()
     }
 
     /// What happens to failed items in every stage that has no policy of its own; [`OnError::Stop`] unless said.
@@ -99,7 +125,7 @@ impl Pipeline {
     /// ```
     #[must_use]
     pub fn explain(&self) -> Plan {
-        Plan::of(&self.stages, &self.settings.on_error, self.bytes())
+        Plan::of(&self.graph, &self.settings.on_error, self.bytes())
     }
 
     /// Runs to the end. Dropping the future cancels the run.
@@ -116,17 +142,20 @@ impl Pipeline {
     /// A setting that cannot be, or no Tokio runtime around the call.
     pub fn start(self) -> Result<Handle, RunError> {
         let bytes = self.bytes();
-        let Self { stages, settings } = self;
+        let Self { graph, settings } = self;
         if settings.items == Some(0) {
             return Err(RunError::ZeroLimit { stage: "run".into(), what: "in_flight" });
         }
-        let compiled = plan::compile(stages, &settings.on_error)?;
+        if let Some(why) = settings.refused {
+            return Err(RunError::Refused { stage: "sink".into(), why });
+        }
+        let compiled = plan::compile(graph, &settings.on_error)?;
         let pool = match settings.pool {
             Some(pool) => pool,
             None => ComputePool::shared()?,
         };
         let items = settings.items.map(|items| items as u64);
-        let items = items.unwrap_or_else(|| ITEMS_BASE + ITEMS_PER_WORKER * pool.workers() as u64);
+        let items = items.unwrap_or_else(|| ITEMS_BASE + ITEMS_PER_WORKER * pool.num_threads() as u64);
         run::start(compiled, items, bytes, pool)
     }
 

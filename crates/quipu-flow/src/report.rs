@@ -1,5 +1,6 @@
 //! What a run has done ([`Report`]) and what it is doing ([`Progress`]).
 
+use crate::machine::End;
 use std::fmt;
 use std::time::Duration;
 
@@ -22,14 +23,22 @@ pub struct Ends {
     pub delivered: u64,
     /// A filter said no.
     pub filtered: u64,
-    /// Failed under [`OnError::Skip`](crate::OnError::Skip).
+    /// Failed under [`OnError::Skip`](crate::OnError::Skip), or as a part, which fails its parent.
     pub skipped: u64,
     /// Failed, and the dead-letter sink said `Ok`.
     pub dead_lettered: u64,
     /// Failed and stopped the run.
     pub failed: u64,
-    /// Turned into its children by a `flat_map`.
+    /// Turned into its children, outputs or clones.
     pub expanded: u64,
+    /// Taken into a state: by a fold, a reduce, a table.
+    pub absorbed: u64,
+    /// A part that was put together with its parent again.
+    pub gathered: u64,
+    /// Became one item with those that it was paired with.
+    pub zipped: u64,
+    /// Found nothing to be paired with.
+    pub unpaired: u64,
     /// Was in flight when the run was stopped.
     pub cancelled: u64,
 }
@@ -44,7 +53,27 @@ impl Ends {
             + self.dead_lettered
             + self.failed
             + self.expanded
+            + self.absorbed
+            + self.gathered
+            + self.zipped
+            + self.unpaired
             + self.cancelled
+    }
+
+    pub(crate) fn count_mut(&mut self, end: End) -> &mut u64 {
+        match end {
+            End::Delivered => &mut self.delivered,
+            End::Filtered => &mut self.filtered,
+            End::Skipped => &mut self.skipped,
+            End::DeadLettered => &mut self.dead_lettered,
+            End::Failed => &mut self.failed,
+            End::Expanded => &mut self.expanded,
+            End::Absorbed => &mut self.absorbed,
+            End::Gathered => &mut self.gathered,
+            End::Zipped => &mut self.zipped,
+            End::Unpaired => &mut self.unpaired,
+            End::Cancelled => &mut self.cancelled,
+        }
     }
 }
 
@@ -156,6 +185,8 @@ pub enum Waiting {
     Batch,
     /// For older items.
     Order,
+    /// For others that it belongs with: parts, clones, members of a group; or for somebody who takes it.
+    Others,
     /// For its input.
     Input,
 }

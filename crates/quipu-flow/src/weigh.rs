@@ -3,7 +3,6 @@
 //! A type that says nothing does not compile as an item: a silent default would make the budget a lie. Either it
 //! implements [`Weigh`], or its stage is given a function with `.weigh(…)`.
 
-use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
@@ -204,54 +203,47 @@ weigh_tuple!(A B C D);
 weigh_tuple!(A B C D E);
 weigh_tuple!(A B C D E F);
 
-/// A weight function behind the engine's erased values.
-pub(crate) type Weigher = Arc<dyn Fn(&dyn Any) -> u64 + Send + Sync>;
-
 /// How the open end of a flow is weighed: by its type, or by a function given for it.
-pub trait Weighing<T>: sealed::Sealed {
+pub trait Weighing<T>: sealed::Sealed + Clone + Send {
     #[doc(hidden)]
-    fn weigher(self) -> WeigherOf;
+    fn weigher(self) -> Arc<dyn Fn(&T) -> usize + Send + Sync>;
 }
-
-/// An erased weight function; opaque outside the engine.
-#[doc(hidden)]
-pub struct WeigherOf(pub(crate) Weigher);
 
 /// Items are weighed by their own [`Weigh`].
 #[derive(Clone, Copy, Debug)]
 pub struct ByType;
 
 /// Items are weighed by the function given with `.weigh(…)`, or as the sum of a batch's members.
-#[derive(Clone)]
-pub struct ByFunction(pub(crate) Weigher);
+pub struct ByFunction<T>(pub(crate) Arc<dyn Fn(&T) -> usize + Send + Sync>);
 
-impl std::fmt::Debug for ByFunction {
+impl<T> Clone for ByFunction<T> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<T> std::fmt::Debug for ByFunction<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("ByFunction")
     }
 }
 
 impl<T: Weigh + 'static> Weighing<T> for ByType {
-    fn weigher(self) -> WeigherOf {
-        WeigherOf(weigher(T::weight))
+    fn weigher(self) -> Arc<dyn Fn(&T) -> usize + Send + Sync> {
+        Arc::new(T::weight)
     }
 }
 
-impl<T> Weighing<T> for ByFunction {
-    fn weigher(self) -> WeigherOf {
-        WeigherOf(self.0)
+impl<T> Weighing<T> for ByFunction<T> {
+    fn weigher(self) -> Arc<dyn Fn(&T) -> usize + Send + Sync> {
+        self.0
     }
-}
-
-/// Erases a weight function over `T`.
-pub(crate) fn weigher<T: 'static>(weigh: impl Fn(&T) -> usize + Send + Sync + 'static) -> Weigher {
-    Arc::new(move |value| value.downcast_ref::<T>().map_or(0, |item| weigh(item) as u64))
 }
 
 mod sealed {
     pub trait Sealed {}
     impl Sealed for super::ByType {}
-    impl Sealed for super::ByFunction {}
+    impl<T> Sealed for super::ByFunction<T> {}
 }
 
 #[cfg(test)]

@@ -1,8 +1,11 @@
-//! The account of items and bytes in flight. Who may draw on it is decided in `pick` and `stall`.
+//! The account of items and bytes in flight. Who may draw on it is decided in `ready` and `stall`.
 
-/// A share of the budget below which a run counts as short of credit, so that an order-keeping sink's oldest waiter
-/// goes first. Above it, a core that is busy elsewhere must not hold the others up.
+/// A share of the budget below which a run counts as short of credit, so that the oldest waiter goes first where
+/// something keeps order. Above it, a core that is busy elsewhere must not hold the others up.
 const SCARCE_DIVISOR: u64 = 2;
+
+/// No quantum reserves more than this share of the budget for each worker, or one would take it all.
+const SHARE_DIVISOR: u64 = 4;
 
 #[derive(Debug)]
 pub(crate) struct Credit {
@@ -12,11 +15,13 @@ pub(crate) struct Credit {
     pub(crate) bytes: u64,
     pub(crate) bytes_budget: u64,
     pub(crate) bytes_peak: u64,
+    workers: u64,
 }
 
 impl Credit {
-    pub(crate) fn new(items_budget: u64, bytes_budget: u64) -> Self {
-        Self { items: 0, items_budget, items_peak: 0, bytes: 0, bytes_budget, bytes_peak: 0 }
+    pub(crate) fn new(items_budget: u64, bytes_budget: u64, workers: usize) -> Self {
+        let workers = workers.max(1) as u64;
+        Self { items: 0, items_budget, items_peak: 0, bytes: 0, bytes_budget, bytes_peak: 0, workers }
     }
 
     /// Whether a gate is open.
@@ -26,6 +31,17 @@ impl Credit {
 
     pub(crate) fn is_scarce(&self) -> bool {
         self.items >= self.items_budget / SCARCE_DIVISOR || self.bytes >= self.bytes_budget / SCARCE_DIVISOR
+    }
+
+    /// How much of `items` and `bytes` one quantum may reserve: what is free, and no more than a fair share; at least
+    /// one of each where the gate is open.
+    pub(crate) fn grant(&self, items: u64, bytes: u64) -> (u64, u64) {
+        let share = |budget: u64| (budget / (SHARE_DIVISOR * self.workers)).max(1);
+        let items_free = self.items_budget.saturating_sub(self.items);
+        let bytes_free = self.bytes_budget.saturating_sub(self.bytes);
+        let items = items.min(items_free).min(share(self.items_budget)).max(1);
+        let bytes = bytes.min(bytes_free).min(share(self.bytes_budget)).max(1);
+        (items, bytes)
     }
 
     pub(crate) fn charge(&mut self, items: u64, bytes: u64) {

@@ -1,121 +1,120 @@
-//! What an ending does: tokens move on, are born, end, and give back what they held.
+//! What an ending does: items are born, go on, end, and give back what they held.
 
-use super::node::NodeKind;
-use super::token::{Gone, Made, Member, Receipt, Token, Trace};
-use super::{End, Failure, Machine, Position, Source, Verdict};
+use super::judge::Failure;
+use super::live::Hook;
+use super::node::{Birth, Kind};
+use super::position::Position;
+use super::take::Started;
+use super::token::{BirthId, Block, Lineage, Load, Member, Parked};
+use super::{End, Machine};
+use crate::report::Ended;
+use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-/// How a birth ended.
-pub(crate) enum Birth<V> {
-    /// There is an item, and a receipt if its source wants one.
-    Item(Made<V>, Option<Arc<Receipt>>),
-    /// There was an item, but appraising it failed.
-    Failed(Failure),
-    /// The source itself broke; nobody can say what it would have yielded, so the run stops.
-    Broken(Failure),
+/// How much of a new measurement goes into a node's pace.
+const PACE_SHARE: f32 = 0.25;
+
+/// How a quantum ended. Every member that it was given, and every one that it has made, is in exactly one of these.
+pub(crate) struct Outcome<V> {
+    pub(crate) started: Started,
+    /// New items, by the output that they leave through; where they stand is said here.
+    pub(crate) fresh: Vec<(usize, Block<V>)>,
+    /// Acknowledgements of new source items, in their order, where somebody waits for them.
+    pub(crate) hooks: VecDeque<Option<Hook>>,
+    /// Items that go on, by the output that they leave through.
+    pub(crate) moved: Vec<(usize, Block<V>)>,
+    /// Items that are one with others now, among those that go on.
+    pub(crate) melted: VecDeque<Member>,
+    pub(crate) ended: Vec<(End, VecDeque<Member>)>,
+    pub(crate) failed: Vec<(Member, Failure)>,
+    /// Items that the quantum did not come to.
+    pub(crate) rest: Option<Block<V>>,
+    /// The item that is being made into several.
+    pub(crate) expansion: Option<Expansion<V>>,
     /// The source has no more.
-    End,
+    pub(crate) is_last: bool,
+    pub(crate) attempts: u32,
+    /// Items worked on, and how long it took.
+    pub(crate) worked: usize,
+    pub(crate) spent: Duration,
 }
 
-impl<V> Machine<V> {
-    pub(crate) fn born(&mut self, birth: Birth<V>, now: Instant) {
-        let is_last =
-            self.source == Source::Busy { last: true } || matches!(birth, Birth::End | Birth::Broken(_));
-        self.source = if is_last { Source::Closed } else { Source::Idle };
-        self.nodes[0].running -= 1;
-        if matches!(self.nodes[0].kind, NodeKind::Source { external: false }) {
-            self.credit.release(1, 0);
-        }
-        match birth {
-            Birth::End => {}
-            Birth::Item(made, receipt) => {
-                let trace = self.bear(receipt, &made);
-                self.enter(1, made, trace, now);
-            }
-            Birth::Failed(failure) => {
-                let trace = self.bear_nothing();
-                self.fail(trace, &failure);
-            }
-            Birth::Broken(failure) => {
-                let trace = self.bear_nothing();
-                self.fail(trace, &Failure { verdict: Verdict::Stop, ..failure });
-            }
-        }
-    }
+/// An item that is being made into several.
+pub(crate) struct Expansion<V> {
+    pub(crate) parked: Parked<V>,
+    /// Whether it has just begun.
+    pub(crate) is_new: bool,
+    /// What a scattered item leaves for its gather.
+    pub(crate) document: Option<V>,
+    /// Whether it has no more children.
+    pub(crate) is_exhausted: bool,
+    pub(crate) failure: Option<Failure>,
+}
 
-    /// The source is gone, and with it a birth that was on its way.
-    pub(crate) fn close_source(&mut self, now: Instant) {
-        if matches!(self.source, Source::Busy { .. }) {
-            self.born(Birth::End, now);
-        }
-        self.drain();
-    }
-
-    /// The token goes on with what its stage has made of it.
-    pub(crate) fn forward(&mut self, node: usize, mut trace: Trace, made: Made<V>, now: Instant) {
-        self.rest(node, &trace);
-        self.move_on(node, &mut trace, &made);
-        self.enter(node + 1, made, trace, now);
-    }
-
-    /// A batch goes on as the items that it was.
-    pub(crate) fn forward_each(&mut self, node: usize, batch: Vec<(Trace, Made<V>)>, now: Instant) {
-        self.nodes[node].running -= 1;
-        for (mut trace, made) in batch {
-            self.rest_member(node, &trace);
-            self.move_on(node, &mut trace, &made);
-            self.enter(node + 1, made, trace, now);
+impl<V> Outcome<V> {
+    pub(crate) fn new(started: Started) -> Self {
+        Self {
+            started,
+            fresh: Vec::new(),
+            hooks: VecDeque::new(),
+            moved: Vec::new(),
+            melted: VecDeque::new(),
+            ended: Vec::new(),
+            failed: Vec::new(),
+            rest: None,
+            expansion: None,
+            is_last: false,
+            attempts: 0,
+            worked: 0,
+            spent: Duration::ZERO,
         }
     }
+}
 
-    /// A batch goes on as one token, which keeps every member's position, credit and acknowledgement.
-    pub(crate) fn forward_as_one(&mut self, node: usize, batch: Vec<Trace>, made: Made<V>, now: Instant) {
-        self.nodes[node].running -= 1;
-        let mut group = Trace { members: Vec::new(), bytes: 0, next_child: None, failures: 0 };
-        for trace in batch {
-            self.rest_member(node, &trace);
-            self.leave(node, &trace);
-            group.bytes += trace.bytes;
-            group.members.extend(trace.members);
+impl<V: Load> Machine<V> {
+    /// A quantum has ended so.
+    pub(crate) fn finish(&mut self, outcome: Outcome<V>, now: Instant) {
+        let node = outcome.started.node;
+        self.conclude(&outcome.started);
+        self.learn(node, &outcome);
+        let Outcome { started, fresh, hooks, moved, melted, ended, mut failed, .. } = outcome;
+        let Outcome { rest, expansion, is_last, attempts, .. } = outcome;
+        if self.nodes[node].kind.is_source() {
+            self.born(node, fresh, hooks, &mut failed, now);
+        } else if let Some(expansion) = expansion {
+            self.expanded(node, &started, expansion, fresh, now);
         }
-        self.credit.release(0, group.bytes);
-        self.credit.charge(0, made.bytes);
-        group.bytes = made.bytes;
-        self.enter(node + 1, made, group, now);
+        if !melted.is_empty() {
+            self.melt(&moved, &melted);
+        }
+        for (out, block) in moved {
+            let (next, input) = self.nodes[node].outs[out];
+            self.enter(next, input, block, now);
+        }
+        for (end, members) in ended {
+            members.iter().for_each(|member| self.end_member(member, end));
+        }
+        for (member, failure) in failed {
+            self.fail(node, member, failure, attempts);
+        }
+        if let Some(rest) = rest {
+            self.put_rest_back(node, rest, now);
+        }
+        if self.nodes[node].kind.is_source() {
+            self.source_rests(node, is_last);
+        }
     }
 
-    /// An expander has its next child; it waits for credit for the one after.
-    pub(crate) fn child(&mut self, node: usize, mut trace: Trace, parked: V, made: Made<V>, now: Instant) {
-        self.rest(node, &trace);
-        self.credit.release(1, 0);
-        let number = trace.next_child.unwrap_or(0);
-        let child = Trace::of(trace.child(number), made.bytes);
-        self.credit.charge(1, made.bytes);
-        self.births += 1;
-        self.enter(node + 1, made, child, now);
-        trace.next_child = Some(number + 1);
-        self.park(node, Token { value: parked, trace, measure: 0, reserve: 0, since: now });
-    }
-
-    /// An expander has no more children.
-    pub(crate) fn expanded(&mut self, node: usize, trace: Trace) {
-        self.credit.release(1, 0);
-        self.finished(node, trace, End::Expanded);
-    }
-
-    pub(crate) fn filtered(&mut self, node: usize, trace: Trace) {
-        self.finished(node, trace, End::Filtered);
-    }
-
-    pub(crate) fn delivered(&mut self, node: usize, trace: Trace) {
-        self.finished(node, trace, End::Delivered);
-    }
-
-    /// What ran was discarded unfinished.
-    pub(crate) fn cancelled(&mut self, node: usize, trace: Trace) {
-        self.unreserve_child(node);
-        self.finished(node, trace, End::Cancelled);
+    /// The quantum was lost with all that it had: its task was dropped, or its runtime is going down. What `members`
+    /// it held ends cancelled, and so does the run.
+    pub(crate) fn lose(&mut self, started: &Started, members: &VecDeque<Member>) {
+        self.conclude(started);
+        self.stop(Ended::Cancelled);
+        members.iter().for_each(|member| self.end_member(member, End::Cancelled));
+        if self.nodes[started.node].kind.is_source() {
+            self.source_rests(started.node, true);
+        }
     }
 
     /// An io will be tried again after a while and gives up its slot until then.
@@ -123,128 +122,254 @@ impl<V> Machine<V> {
         self.nodes[node].backing_off += 1;
     }
 
-    /// It waits for a slot again.
-    pub(crate) fn retry(&mut self, node: usize, token: Token<V>) {
+    /// Its while is over, or it is lost.
+    pub(crate) fn back_on(&mut self, node: usize) {
         self.nodes[node].backing_off -= 1;
-        self.rest(node, &token.trace);
-        self.park(node, token);
     }
 
-    /// A backing-off io was discarded.
-    pub(crate) fn retry_cancelled(&mut self, node: usize, trace: Trace) {
-        self.nodes[node].backing_off -= 1;
-        self.cancelled(node, trace);
-    }
-
-    fn bear(&mut self, receipt: Option<Arc<Receipt>>, made: &Made<V>) -> Trace {
-        let position = Position::of_birth(self.births_of_source);
-        self.births_of_source += 1;
-        self.births += 1;
-        self.credit.charge(1, made.bytes);
-        let receipts = receipt.into_iter().collect();
-        Trace::of(Member { position, key: made.key.clone(), receipts }, made.bytes)
-    }
-
-    fn bear_nothing(&mut self) -> Trace {
-        let position = Position::of_birth(self.births_of_source);
-        self.births_of_source += 1;
-        self.births += 1;
-        self.credit.charge(1, 0);
-        Trace::of(Member { position, key: None, receipts: Vec::new() }, 0)
-    }
-
-    /// The token's quantum is over; it is still here.
-    pub(super) fn rest(&mut self, node: usize, trace: &Trace) {
-        self.nodes[node].running -= 1;
-        self.rest_member(node, trace);
-    }
-
-    pub(super) fn rest_member(&mut self, node: usize, trace: &Trace) {
-        self.nodes[node].working -= 1;
-        if self.ordered {
-            self.nodes[node].open.remove(&trace.position());
+    /// Several items are one from now on: the new one is counted in before the old ones are counted out.
+    fn melt(&mut self, moved: &[(usize, Block<V>)], melted: &VecDeque<Member>) {
+        for member in moved.iter().flat_map(|(_, block)| &block.members) {
+            self.live.link(member.lineage.as_ref());
+        }
+        for member in melted {
+            self.unlink(member.lineage.as_ref(), true);
         }
     }
 
-    /// The token leaves its node, its charge unchanged.
-    pub(super) fn leave(&mut self, node: usize, trace: &Trace) {
-        self.nodes[node].population -= 1;
-        self.nodes[node].bytes -= trace.bytes;
+    fn source_rests(&mut self, node: usize, is_last: bool) {
+        let here = &mut self.nodes[node];
+        let is_closed = is_last || self.stopping.is_some() || here.birth != Birth::Busy { last: false };
+        here.birth = if is_closed { Birth::Closed } else { Birth::Idle };
     }
 
-    fn move_on(&mut self, node: usize, trace: &mut Trace, made: &Made<V>) {
-        self.leave(node, trace);
-        self.credit.release(0, trace.bytes);
-        self.credit.charge(0, made.bytes);
-        trace.bytes = made.bytes;
-        trace.failures = 0;
-    }
-
-    /// Changes what a token is charged while it stays where it is.
-    pub(super) fn recharge(&mut self, node: usize, trace: &mut Trace, bytes: u64) {
-        self.credit.release(0, trace.bytes);
-        self.credit.charge(0, bytes);
-        self.nodes[node].bytes -= trace.bytes;
-        self.nodes[node].charge(bytes);
-        trace.bytes = bytes;
-    }
-
-    /// A charged token comes to a node, or to its end if the run is stopping.
-    fn enter(&mut self, node: usize, made: Made<V>, mut trace: Trace, now: Instant) {
-        trace.rename(made.key);
-        if self.is_stopping() {
-            self.end(trace, Some(made.value), End::Cancelled);
+    /// Corrects what is known of a node's pace.
+    fn learn(&mut self, node: usize, outcome: &Outcome<V>) {
+        if outcome.worked == 0 {
             return;
         }
-        let (measure, reserve) = (made.measure, made.reserve);
-        let token = Token { value: made.value, trace, measure, reserve, since: now };
+        let blocks = outcome.moved.iter().chain(&outcome.fresh).map(|(_, block)| block.bytes());
+        let made = blocks.sum::<u64>() + outcome.rest.as_ref().map_or(0, Block::bytes);
+        let added = made as f32 - outcome.started.bytes() as f32;
+        let worked = outcome.worked as f32;
+        let spent = outcome.spent.as_nanos() as f32;
+        let pace = &mut self.nodes[node].pace;
+        let blend = |old: f32, new: f32| if old == 0.0 { new } else { old + (new - old) * PACE_SHARE };
+        pace.item_ns = blend(pace.item_ns, (spent / worked).max(1.0));
+        pace.item_bytes = blend(pace.item_bytes, (added / worked).max(0.0));
+        pace.freed_per_ns = blend(pace.freed_per_ns, -added / spent.max(1.0));
+        pace.last_items = u32::try_from(outcome.worked).unwrap_or(u32::MAX);
+    }
+
+    /// New items of a source: now it is known where they stand. Those that could not even be weighed have a place
+    /// too: how many came before them in this quantum is what they ask.
+    fn born(
+        &mut self,
+        node: usize,
+        fresh: Vec<(usize, Block<V>)>,
+        mut hooks: VecDeque<Option<Hook>>,
+        failed: &mut [(Member, Failure)],
+        now: Instant,
+    ) {
+        let region = self.nodes[node].region;
+        let first = self.regions[region].births;
+        let mut failed = failed.iter_mut().map(|(member, _)| member).peekable();
+        let has_window = matches!(self.nodes[node].kind, Kind::Source { window: Some(_), .. });
+        for (out, mut block) in fresh {
+            for member in &mut block.members {
+                while let Some(lost) = failed.next_if(|lost| first + lost.ask == self.regions[region].births)
+                {
+                    self.number(region, lost);
+                }
+                let number = self.number(region, member);
+                self.births += u64::from(member.count) - 1;
+                let hook = hooks.pop_front().flatten();
+                if hook.is_some() || has_window {
+                    let birth = BirthId { source: node, number };
+                    self.live.await_acknowledgement(birth, hook);
+                    Arc::make_mut(member.lineage.get_or_insert_default()).births.push(birth);
+                }
+                self.live.link(member.lineage.as_ref());
+            }
+            let (next, input) = self.nodes[node].outs[out];
+            self.enter(next, input, block, now);
+        }
+        for lost in failed {
+            self.number(region, lost);
+        }
+    }
+
+    /// Gives a source item the next number.
+    fn number(&mut self, region: usize, member: &mut Member) -> u64 {
+        let number = self.regions[region].births;
+        self.regions[region].births += 1;
+        self.births += 1;
+        member.position = Position::of_birth(number);
+        number
+    }
+
+    /// An item has got some of its children.
+    fn expanded(
+        &mut self,
+        node: usize,
+        started: &Started,
+        expansion: Expansion<V>,
+        fresh: Vec<(usize, Block<V>)>,
+        now: Instant,
+    ) {
+        if self.is_stopping() || self.regions[self.nodes[node].region].is_closed {
+            self.expanded_in_vain(node, expansion, fresh, now);
+            return;
+        }
+        let Expansion { mut parked, is_new, document, is_exhausted, failure } = expansion;
+        if is_new {
+            self.open(node, started, &mut parked, document, now);
+        }
+        for (out, mut block) in fresh {
+            self.bear_children(node, &mut parked, &mut block);
+            let (next, input) = self.nodes[node].outs[out];
+            self.enter(next, input, block, now);
+        }
+        if is_exhausted || failure.is_some() {
+            self.exhausted(node, parked, failure);
+            return;
+        }
         let here = &mut self.nodes[node];
         here.population += 1;
-        here.charge(token.trace.bytes);
-        if matches!(here.kind, NodeKind::Gather { .. }) {
-            self.clock_is_late |= here.absorb(token, now) && here.deadline().is_some();
-        } else {
-            here.queue.insert(token.trace.position(), token);
+        if !parked.is_ghost {
+            here.charge(parked.member.bytes);
+            self.charge(node, &parked.member);
+            self.enter_group(node, &parked.member);
+        }
+        parked.since = now;
+        self.nodes[node].parked.insert(parked.position(), parked);
+    }
+
+    /// An item has got children that nobody wants any more.
+    fn expanded_in_vain(
+        &mut self,
+        node: usize,
+        expansion: Expansion<V>,
+        fresh: Vec<(usize, Block<V>)>,
+        now: Instant,
+    ) {
+        let Expansion { mut parked, is_new, document, .. } = expansion;
+        for (out, mut block) in fresh {
+            self.bear_children(node, &mut parked, &mut block);
+            self.enter(self.nodes[node].outs[out].0, 0, block, now);
+        }
+        // What waits elsewhere, or has never been there, has its end already.
+        let is_own = matches!(self.nodes[node].kind, Kind::Fold { .. } | Kind::Reduce { .. });
+        let has_end = parked.is_ghost || (is_new && is_own);
+        if !has_end {
+            let end = if self.is_stopping() { End::Cancelled } else { End::Unpaired };
+            self.end_member(&parked.member, end);
+        }
+        self.gone.values.push(parked.value);
+        self.gone.values.extend(document);
+    }
+
+    fn bear_children(&mut self, node: usize, parked: &mut Parked<V>, block: &mut Block<V>) {
+        let clones = matches!(self.nodes[node].kind, Kind::Fork { .. });
+        for member in &mut block.members {
+            member.position = parked.member.position.child(parked.next);
+            parked.next += 1;
+            if clones {
+                (member.items, member.count) = (parked.member.items, parked.member.count);
+            }
+            let key = member.lineage.take().and_then(|lineage| lineage.key.clone());
+            member.lineage.clone_from(&parked.child);
+            if let Some(key) = key {
+                member.rename(key);
+            }
+            self.births += u64::from(member.count);
+            self.live.link(member.lineage.as_ref());
         }
     }
 
-    /// A token goes back to the queue that it came from.
-    fn park(&mut self, node: usize, token: Token<V>) {
-        if self.is_stopping() {
-            self.leave(node, &token.trace);
-            self.end(token.trace, Some(token.value), End::Cancelled);
-        } else {
-            self.nodes[node].queue.insert(token.trace.position(), token);
+    /// An item begins to be made into several: what its children belong to, and where it waits meanwhile.
+    fn open(
+        &mut self,
+        node: usize,
+        started: &Started,
+        parked: &mut Parked<V>,
+        document: Option<V>,
+        now: Instant,
+    ) {
+        let kind = self.nodes[node].kind.clone();
+        match kind {
+            Kind::Fold { .. } => {
+                self.nodes[node].is_done = true;
+                parked.member =
+                    Member { position: Position::of_end(node), items: 0, count: 0, ..Member::default() };
+            }
+            Kind::Reduce { .. } => {
+                if let Some(parent) = started.group.and_then(|group| self.close_group(group)) {
+                    parked.member = parent;
+                }
+            }
+            _ => {}
         }
-    }
-
-    fn finished(&mut self, node: usize, trace: Trace, end: End) {
-        self.rest(node, &trace);
-        self.leave(node, &trace);
-        self.end(trace, None, end);
-    }
-
-    /// The credit that a child was to have goes back if there will be none.
-    pub(super) fn unreserve_child(&mut self, node: usize) {
-        if matches!(self.nodes[node].kind, NodeKind::Expand) {
-            self.credit.release(1, 0);
+        let mut inherited = parked.member.lineage.clone();
+        if !matches!(kind, Kind::Fork { .. })
+            && let Some(lineage) = inherited.as_mut().filter(|lineage| !lineage.passengers.is_empty())
+        {
+            // A child of a batch is one item.
+            Arc::make_mut(lineage).passengers.clear();
         }
-    }
-
-    /// Ends a token that has left its node.
-    pub(super) fn end(&mut self, trace: Trace, value: Option<V>, end: End) {
-        let count = match end {
-            End::Delivered => &mut self.ends.delivered,
-            End::Filtered => &mut self.ends.filtered,
-            End::Skipped => &mut self.ends.skipped,
-            End::DeadLettered => &mut self.ends.dead_lettered,
-            End::Failed => &mut self.ends.failed,
-            End::Expanded => &mut self.ends.expanded,
-            End::Cancelled => &mut self.ends.cancelled,
+        let with = |change: &dyn Fn(&mut Lineage)| {
+            let mut lineage = inherited.as_deref().cloned().unwrap_or_default();
+            change(&mut lineage);
+            Some(Arc::new(lineage))
         };
-        *count += trace.items();
-        self.credit.release(trace.items(), trace.bytes);
-        let acknowledged = !matches!(end, End::Failed | End::Cancelled);
-        self.gone.push(Gone::new(value, trace, acknowledged));
+        parked.child = match kind {
+            Kind::Group { reduce } => {
+                let group = self.open_group(reduce, parked.member.clone());
+                parked.is_ghost = true;
+                with(&|lineage| lineage.group = Some(group))
+            }
+            Kind::Scatter { gather } => {
+                let Some(document) = document else { unreachable!("what is scattered leaves a document") };
+                let members = VecDeque::from([parked.member.clone()]);
+                let scope = self.open_scope(gather, Block::new(document, members, now));
+                parked.is_ghost = true;
+                with(&|lineage| lineage.scope = Some(scope))
+            }
+            Kind::Fork { zip: Some(zip), branches } => {
+                let family = self.open_family(zip, branches, &parked.member);
+                with(&|lineage| lineage.family = Some(family))
+            }
+            _ => inherited,
+        };
+    }
+
+    /// An item has no more children, or none that one could get at.
+    fn exhausted(&mut self, node: usize, parked: Parked<V>, failure: Option<Failure>) {
+        self.gone.values.push(parked.value);
+        let child = parked.child.as_deref();
+        match self.nodes[node].kind {
+            Kind::Group { .. } => {
+                if let Some(group) = child.and_then(|child| child.group) {
+                    self.group_is_expanded(group, failure);
+                }
+                return;
+            }
+            Kind::Scatter { .. } => {
+                if let Some(scope) = child.and_then(|child| child.scope) {
+                    self.scope_is_expanded(scope, failure);
+                }
+                return;
+            }
+            Kind::Fork { zip: Some(_), .. } => {
+                if let Some(family) = child.and_then(|child| child.family) {
+                    self.family_is_expanded(family);
+                }
+            }
+            _ => {}
+        }
+        match failure {
+            Some(failure) => self.fail(node, parked.member, failure, 0),
+            None => self.end_member(&parked.member, End::Expanded),
+        }
     }
 }

@@ -1,16 +1,17 @@
-//! What becomes of a token that failed: it is skipped, becomes a dead letter, or stops the run.
+//! What becomes of an item that failed: it is skipped, becomes a dead letter, fails what it is a part of, or stops the
+//! run.
 
-use super::token::{Member, Trace};
-use super::{End, Letter, Machine};
+use super::token::{Load, Member};
+use super::{End, Letter, Machine, Position};
 use crate::error::{Failed, ItemError};
 use crate::report::Ended;
 use crate::supervise::{DeadLetters, OnError};
 use std::sync::Arc;
 
-/// Why a token failed, and where.
+/// Why an item failed, and where.
+#[derive(Clone)]
 pub(crate) struct Failure {
-    pub(crate) stage: String,
-    pub(crate) key: Option<Arc<str>>,
+    pub(crate) stage: Arc<str>,
     pub(crate) error: ItemError,
     pub(crate) verdict: Verdict,
 }
@@ -21,6 +22,8 @@ pub(crate) enum Verdict {
     Stop,
     Skip,
     Letter(DeadLetters),
+    /// The item that it is a part of fails.
+    Parent,
 }
 
 impl From<&OnError> for Verdict {
@@ -34,89 +37,97 @@ impl From<&OnError> for Verdict {
 }
 
 impl Failure {
-    fn of(&self, member: Option<&Member>, failures: u32) -> Failed {
+    fn of(&self, position: Position, key: Option<&Arc<str>>, attempts: u32) -> Failed {
         Failed {
-            key: member.and_then(|member| member.key.as_deref().map(str::to_owned)),
-            position: member.map(|member| member.position.clone()).unwrap_or_default(),
-            stage: self.stage.clone(),
+            key: key.map(|key| key.to_string()),
+            position,
+            stage: self.stage.to_string(),
             error: self.error.clone(),
-            attempts: failures + 1,
+            attempts: attempts + 1,
         }
     }
 }
 
-impl<V> Machine<V> {
-    pub(crate) fn failed(&mut self, node: usize, trace: Trace, failure: &Failure) {
-        self.unreserve_child(node);
-        self.rest(node, &trace);
-        self.leave(node, &trace);
-        self.fail(trace, failure);
-    }
-
-    /// A whole batch failed: each member by itself, with the one error.
-    pub(crate) fn failed_each(&mut self, node: usize, batch: Vec<Trace>, failure: &Failure) {
-        self.nodes[node].running -= 1;
-        for trace in batch {
-            self.rest_member(node, &trace);
-            self.leave(node, &trace);
-            self.fail(trace, failure);
-        }
-    }
-
+impl<V: Load> Machine<V> {
     /// A dead-letter sink has answered.
     pub(crate) fn lettered(&mut self, letter: Letter, answer: Result<(), ItemError>) {
         self.letters_running -= 1;
+        self.release(letter.region, &letter.member);
         match answer {
-            Ok(()) => self.end(letter.trace, None, End::DeadLettered),
+            Ok(()) => self.end_member(&letter.member, End::DeadLettered),
             Err(error) => {
-                let failed = Failed {
-                    error,
-                    stage: format!("{} (dead letters)", letter.failed.stage),
-                    ..letter.failed
-                };
-                self.stop_for(letter.trace, failed);
+                let stage = format!("{} (dead letters)", letter.failed.stage);
+                self.stop_for(&letter.member, Failed { error, stage, ..letter.failed });
             }
         }
     }
 
     /// A dead letter was discarded undelivered.
-    pub(crate) fn letter_cancelled(&mut self, letter: Letter) {
+    pub(crate) fn letter_cancelled(&mut self, letter: &Letter) {
         self.letters_running -= 1;
-        self.end(letter.trace, None, End::Cancelled);
+        self.release(letter.region, &letter.member);
+        self.end_member(&letter.member, End::Cancelled);
     }
 
-    /// Judges a token that has left its node. Its value is gone, so it holds no bytes any more.
-    pub(super) fn fail(&mut self, mut trace: Trace, failure: &Failure) {
-        trace.rename(failure.key.clone());
-        self.credit.release(0, trace.bytes);
-        trace.bytes = 0;
+    /// Judges a member that has left its node and holds no credit any more. Its value is gone.
+    pub(super) fn fail(&mut self, node: usize, mut member: Member, failure: Failure, attempts: u32) {
         if self.is_stopping() {
-            self.end(trace, None, End::Cancelled);
+            self.end_member(&member, End::Cancelled);
             return;
         }
         match &failure.verdict {
-            Verdict::Skip => self.end(trace, None, End::Skipped),
+            Verdict::Skip => self.end_member(&member, End::Skipped),
+            Verdict::Parent => {
+                self.part_fails(&member, &failure);
+                self.end_member(&member, End::Skipped);
+            }
             Verdict::Stop => {
-                let failed = failure.of(trace.members.first(), trace.failures);
-                self.stop_for(trace, failed);
+                let failed = failure.of(member.position.clone(), member.key(), attempts);
+                self.stop_for(&member, failed);
             }
             Verdict::Letter(to) => {
-                for member in trace.members {
-                    let failed = failure.of(Some(&member), trace.failures);
-                    let position = member.position.clone();
-                    let letter = Letter { trace: Trace::of(member, 0), failed, to: to.clone() };
-                    self.letters.insert(position, letter);
+                member.bytes = 0;
+                for (member, position, key) in one_by_one(member) {
+                    let failed = failure.of(position.clone(), key.as_ref(), attempts);
+                    self.charge(node, &member);
+                    let region = self.nodes[node].region;
+                    let letter = Letter { member, region, failed, to: to.clone() };
+                    let number = self.fresh_id();
+                    self.letters.insert((position, number), letter);
                 }
             }
         }
     }
 
-    fn stop_for(&mut self, trace: Trace, failed: Failed) {
+    /// Something that all items need could not be made.
+    pub(crate) fn break_down(&mut self, failure: &Failure) {
+        if !self.is_stopping() {
+            self.failure = Some(failure.of(Position::default(), None, 0));
+        }
+        self.stop(Ended::Failed);
+    }
+
+    fn stop_for(&mut self, member: &Member, failed: Failed) {
         let is_first = !self.is_stopping();
-        self.end(trace, None, if is_first { End::Failed } else { End::Cancelled });
+        self.end_member(member, if is_first { End::Failed } else { End::Cancelled });
         if is_first {
             self.failure = Some(failed);
         }
         self.stop(Ended::Failed);
     }
+}
+
+/// Who fails when a member does: each passenger of a batch by itself. The first keeps what the batch held.
+fn one_by_one(member: Member) -> Vec<(Member, Position, Option<Arc<str>>)> {
+    let passengers = member.lineage.as_ref().map(|lineage| lineage.passengers.clone()).unwrap_or_default();
+    if passengers.is_empty() {
+        let (position, key) = (member.position.clone(), member.key().cloned());
+        return vec![(member, position, key)];
+    }
+    let mut batch = Some(Member { count: 1, ..member });
+    let each = passengers.into_iter().map(|(position, key)| {
+        let member = batch.take().unwrap_or_else(|| Member { count: 1, ..Member::default() });
+        (member, position, key)
+    });
+    each.collect()
 }

@@ -1,89 +1,361 @@
-//! The engine's decisions, and no thread in sight: which token goes where, who may start, when a run is over.
+//! The engine's decisions, and no thread in sight: which item goes where, who may start, when a run is over.
 //!
-//! A machine is a line of nodes with tokens in them. `run` asks it what to start (`take_cpu`, `take_waiting`), does
-//! that, and tells it how it ended (`finish`). The machine never calls user code and never drops a user's value: what
-//! has ended is collected, and `run` drops it after it has let go of the lock.
+//! A machine is a graph of nodes with members in them. Whoever drives it (`run` for real, `simulation` from a seed)
+//! asks what to start ([`Machine::take`]), does that, and tells how it ended ([`Machine::finish`]). The machine calls no
+//! user code and drops no user's value: what has ended is collected, to be dropped outside the lock.
 //!
 //! | file | decides |
 //! | --- | --- |
-//! | `position`, `token`, `credit`, `node`, `gather` | what things are |
-//! | `pick` | what runs next: most-downstream first, oldest first, through the gates |
-//! | `finish`, `judge` | what an ending, and what a failure, does to a token |
-//! | `stall` | who goes over budget when nothing else can move |
+//! | `position`, `token`, `queue`, `lane`, `credit`, `node` | what things are |
+//! | `ready` | the page to read first: what could start, who may draw credit, which goes first |
+//! | `stall` | what closes at the end of input, and who goes over budget when nothing else can move |
+//! | `take` | what a quantum is given: how many items, how much credit |
+//! | `enter`, `finish` | what an arrival and an ending do |
+//! | `live` | what hangs together: acknowledgements, groups, scattered items, families of clones |
+//! | `judge` | what a failure does |
 
 mod credit;
+mod enter;
 mod finish;
-mod gather;
 mod judge;
+mod lane;
+mod live;
 mod node;
-mod pick;
 mod position;
+mod queue;
+mod ready;
 #[cfg(test)]
 mod simulation;
 mod stall;
+mod take;
 mod token;
 
-pub(crate) use finish::Birth;
+pub(crate) use finish::{Expansion, Outcome};
 pub(crate) use judge::{Failure, Verdict};
-pub(crate) use node::NodeKind;
-pub(crate) use pick::Quantum;
+pub(crate) use live::Hook;
+pub(crate) use node::{Kind, Side, Size};
 pub use position::Position;
-pub(crate) use token::{Gone, Made, Receipt, Token, Trace};
+pub(crate) use take::{Allowance, Quantum, Started, Task};
+pub(crate) use token::{Block, Load, Member, Parked};
 
 use crate::error::Failed;
 use crate::report::{Ended, Ends};
 use crate::supervise::DeadLetters;
 use credit::Credit;
-use node::Node;
+use live::Live;
+use node::{Birth, Node};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 /// How many failed items are with their dead-letter sinks at once. They may share one file or table.
 pub(crate) const DEAD_LETTERS_AT_ONCE: usize = 1;
 
-/// The state of one run. `V` is what tokens carry; the machine only moves it.
+/// One node as a machine is made of it.
+#[derive(Clone, Debug)]
+pub(crate) struct Spec {
+    pub(crate) kind: Kind,
+    /// To which node each output goes, and to which of its inputs.
+    pub(crate) outs: Vec<(usize, usize)>,
+    /// The node that must have done its work before this one starts.
+    pub(crate) gate: Option<usize>,
+    /// Which share of the budget it draws on.
+    pub(crate) region: usize,
+    pub(crate) priority: u32,
+}
+
+/// The limits of one run.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Budget {
+    pub(crate) items: u64,
+    pub(crate) bytes: u64,
+    pub(crate) workers: usize,
+}
+
+/// The state of one run. `V` is what blocks carry.
 pub(crate) struct Machine<V> {
     nodes: Vec<Node<V>>,
-    credit: Credit,
-    source: Source,
-    births_of_source: u64,
+    regions: Vec<Region>,
+    /// Nodes in the order in which a free core looks at them.
+    ranks: Vec<usize>,
+    /// Nodes at which something happens when their input ends.
+    watchers: Vec<usize>,
+    live: Live<V>,
     births: u64,
     ends: Ends,
-    letters: BTreeMap<Position, Letter>,
+    /// By position; the clones of a batch carry the same passengers, so that alone is not enough.
+    letters: BTreeMap<(Position, u64), Letter>,
     letters_running: usize,
-    /// Someone who may start although there is no credit.
-    licence: Option<Licence>,
+    quanta: u64,
     stalls: u64,
-    /// Whether the sink keeps the source's order.
-    ordered: bool,
+    is_paused: bool,
     stopping: Option<Ended>,
     failure: Option<Failed>,
-    gone: Vec<Gone<V>>,
+    gone: Gone<V>,
     /// Set when a partial batch has got an earlier deadline than the clock knows.
     clock_is_late: bool,
 }
 
+/// A share of the budget, and the nodes that draw on it.
+struct Region {
+    credit: Credit,
+    nodes: Vec<usize>,
+    /// The number of the next birth.
+    births: u64,
+    /// Quanta under way.
+    in_motion: usize,
+    /// Who may start although there is no credit.
+    licence: Option<usize>,
+    /// Whether free credit goes to the oldest waiter.
+    oldest_first: bool,
+    /// Whether its items have become pointless: the flow beside it has ended.
+    is_closed: bool,
+}
+
 /// A failed item on its way to a dead-letter sink.
 pub(crate) struct Letter {
-    pub(crate) trace: Trace,
+    pub(crate) member: Member,
+    pub(crate) region: usize,
     pub(crate) failed: Failed,
     pub(crate) to: DeadLetters,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Source {
-    /// The next birth may start.
-    Idle,
-    /// A birth is on its way; `last` when it is to be the last.
-    Busy {
-        last: bool,
-    },
-    Closed,
+/// What has ended. It leaves the machine so that user code in a drop or a hook runs outside the lock.
+pub(crate) struct Gone<V> {
+    pub(crate) values: Vec<V>,
+    pub(crate) acknowledged: Vec<Hook>,
+    pub(crate) refused: Vec<Hook>,
 }
 
-#[derive(Debug)]
-struct Licence {
-    node: usize,
+impl<V> Default for Gone<V> {
+    fn default() -> Self {
+        Self { values: Vec::new(), acknowledged: Vec::new(), refused: Vec::new() }
+    }
+}
+
+impl<V> Gone<V> {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.values.is_empty() && self.acknowledged.is_empty() && self.refused.is_empty()
+    }
+}
+
+/// How items end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    Delivered,
+    Filtered,
+    Skipped,
+    DeadLettered,
+    Failed,
+    Expanded,
+    Absorbed,
+    Gathered,
+    Zipped,
+    Unpaired,
+    Cancelled,
+}
+
+impl End {
+    /// Whether it counts as done with, for the acknowledgement of what it came from.
+    fn is_good(self) -> bool {
+        !matches!(self, Self::Failed | Self::Cancelled)
+    }
+}
+
+impl<V: Load> Machine<V> {
+    /// A machine of these nodes. The budget is shared out evenly among the regions.
+    pub(crate) fn new(specs: Vec<Spec>, budget: Budget) -> Self {
+        let regions = 1 + specs.iter().map(|spec| spec.region).max().unwrap_or(0);
+        let share = |whole: u64| if whole == 0 { 0 } else { (whole / regions as u64).max(1) };
+        let (items, bytes) = (share(budget.items), share(budget.bytes));
+        let region = |region| Region::new(&specs, region, Credit::new(items, bytes, budget.workers));
+        let regions = (0..regions).map(region).collect();
+        let nodes = wire(&specs);
+        let watchers = (0..nodes.len()).filter(|&node| stall::is_watched(&nodes[node].kind)).collect();
+        Self {
+            ranks: ready::ranks(&nodes),
+            live: Live::new(nodes.len()),
+            nodes,
+            regions,
+            watchers,
+            births: 0,
+            ends: Ends::default(),
+            letters: BTreeMap::new(),
+            letters_running: 0,
+            quanta: 0,
+            stalls: 0,
+            is_paused: false,
+            stopping: None,
+            failure: None,
+            gone: Gone::default(),
+            clock_is_late: false,
+        }
+    }
+
+    /// Closes the gates of all sources, or opens them again. What is in flight goes on.
+    pub(crate) fn pause(&mut self, is_paused: bool) {
+        self.is_paused = is_paused;
+        for region in &mut self.regions {
+            // A licence to be born would keep all others waiting.
+            region.licence = region.licence.filter(|&node| !self.nodes[node].kind.is_source());
+        }
+    }
+
+    /// Whether somebody outside would find something to take.
+    pub(crate) fn has_offers(&self) -> bool {
+        let is_stream = |node: &usize| matches!(self.nodes[*node].kind, Kind::Stream { .. });
+        (0..self.nodes.len()).filter(is_stream).any(|node| self.is_offered(node))
+    }
+
+    /// Takes what is offered to somebody outside, one item; it ends delivered.
+    pub(crate) fn take_offered(&mut self, node: usize) -> Option<V> {
+        if self.is_stopping() || !self.is_offered(node) {
+            return None;
+        }
+        let ordered = self.nodes[node].kind.keeps_order();
+        let Block { values, members, .. } = self.take_block(node, 1, ordered);
+        for member in &members {
+            let here = &mut self.nodes[node];
+            here.population -= 1;
+            here.bytes -= member.bytes;
+            self.release(self.nodes[node].region, member);
+            self.end_member(member, End::Delivered);
+        }
+        Some(values)
+    }
+
+    /// End of input: no birth after those on their way. What is in flight goes on to its end. Overrides a pause.
+    pub(crate) fn drain(&mut self) {
+        self.is_paused = false;
+        for node in 0..self.nodes.len() {
+            if matches!(self.nodes[node].kind, Kind::Source { .. }) {
+                self.close_source(node);
+            }
+        }
+    }
+
+    /// The world has an item for a source. It is born when there is credit.
+    pub(crate) fn arrive(&mut self, node: usize) {
+        self.nodes[node].has_arrival = true;
+    }
+
+    /// The world has no more for a source.
+    pub(crate) fn end_source(&mut self, node: usize) {
+        self.close_source(node);
+    }
+
+    fn close_source(&mut self, node: usize) {
+        let here = &mut self.nodes[node];
+        here.birth = match here.birth {
+            Birth::Busy { .. } => Birth::Busy { last: true },
+            Birth::Idle | Birth::Closed => Birth::Closed,
+        };
+        // A licence to be born would never be used.
+        let licence = &mut self.regions[here.region].licence;
+        *licence = licence.filter(|licensed| *licensed != node);
+    }
+
+    /// Drops what waits; what runs is discarded as it ends. The first reason to stop stays.
+    pub(crate) fn stop(&mut self, ended: Ended) {
+        if self.stopping.is_some() {
+            return;
+        }
+        self.stopping = Some(ended);
+        self.regions.iter_mut().for_each(|region| region.licence = None);
+        for node in 0..self.nodes.len() {
+            if self.nodes[node].kind.is_source() {
+                self.close_source(node);
+            }
+            self.drop_waiting(node, End::Cancelled);
+        }
+        for letter in std::mem::take(&mut self.letters).into_values() {
+            self.release(letter.region, &letter.member);
+            self.end_member(&letter.member, End::Cancelled);
+        }
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.is_some()
+    }
+
+    /// Nothing will ever happen again.
+    pub(crate) fn is_over(&self) -> bool {
+        let is_idle = |node: &Node<V>| {
+            let is_spent = self.stopping.is_some() || node.is_done || !matches!(node.kind, Kind::Fold { .. });
+            node.population == 0 && node.running == 0 && node.birth == Birth::Closed && is_spent
+        };
+        self.letters.is_empty() && self.letters_running == 0 && self.nodes.iter().all(is_idle)
+    }
+
+    /// What has ended since the last call, to be dropped outside the lock.
+    pub(crate) fn take_gone(&mut self) -> Gone<V> {
+        std::mem::take(&mut self.gone)
+    }
+
+    /// The failure that stopped the run.
+    pub(crate) fn failure(&self) -> Option<&Failed> {
+        self.failure.as_ref()
+    }
+
+    /// When the next partial batch closes by itself.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.watchers.iter().filter_map(|&node| self.nodes[node].deadline()).min()
+    }
+
+    /// Whether the clock must look at [`deadline`](Self::deadline) again; says so once.
+    pub(crate) fn take_clock_is_late(&mut self) -> bool {
+        std::mem::take(&mut self.clock_is_late)
+    }
+
+    /// Changes what is charged to the region's account for a node.
+    fn charge(&mut self, node: usize, member: &Member) {
+        let region = self.nodes[node].region;
+        self.regions[region].credit.charge(u64::from(member.items), member.bytes);
+    }
+
+    fn release(&mut self, region: usize, member: &Member) {
+        self.regions[region].credit.release(u64::from(member.items), member.bytes);
+    }
+
+    fn fresh_id(&mut self) -> u64 {
+        self.quanta += 1;
+        self.quanta
+    }
+}
+
+impl Region {
+    fn new(specs: &[Spec], region: usize, credit: Credit) -> Self {
+        let nodes: Vec<usize> = (0..specs.len()).filter(|&node| specs[node].region == region).collect();
+        let oldest_first = nodes.iter().any(|&node| specs[node].kind.wants_oldest_first());
+        Self { credit, nodes, births: 0, in_motion: 0, licence: None, oldest_first, is_closed: false }
+    }
+}
+
+/// Nodes with what leads to them. What a joint takes from is another flow: its positions mean nothing here.
+fn wire<V: Load>(specs: &[Spec]) -> Vec<Node<V>> {
+    let mut nodes: Vec<Node<V>> =
+        specs.iter().map(|spec| Node::new(spec.kind.clone(), spec.region)).collect();
+    for (node, spec) in nodes.iter_mut().zip(specs) {
+        node.outs.clone_from(&spec.outs);
+        node.gate = spec.gate;
+        node.priority = spec.priority;
+    }
+    for (index, node) in nodes.iter_mut().enumerate() {
+        let mut seen = vec![false; specs.len()];
+        let mut open = vec![index];
+        while let Some(next) = open.pop() {
+            for before in (0..specs.len()).filter(|&before| leads_to(&specs[before], next)) {
+                if !std::mem::replace(&mut seen[before], true) {
+                    open.push(before);
+                }
+            }
+        }
+        node.upstream = (0..specs.len()).filter(|&before| seen[before]).collect();
+    }
+    nodes
+}
+
+fn leads_to(spec: &Spec, node: usize) -> bool {
+    spec.outs.iter().any(|(next, _)| *next == node)
 }
 
 /// One node's figures, as progress and report show them.
@@ -93,6 +365,10 @@ pub(crate) struct NodeFigures {
     pub(crate) running: usize,
     pub(crate) has_slot: bool,
     pub(crate) buffered: bool,
+    /// Whether something could start, but for credit and a core.
+    pub(crate) is_ready: bool,
+    pub(crate) gated: bool,
+    pub(crate) ordered: bool,
     pub(crate) bytes: u64,
     pub(crate) bytes_peak: u64,
     pub(crate) waited: Duration,
@@ -115,142 +391,39 @@ pub(crate) struct Figures {
     pub(crate) ended: Ended,
 }
 
-impl<V> Machine<V> {
-    /// A machine of these nodes: the source first, the sink last.
-    pub(crate) fn new(kinds: Vec<NodeKind>, items_budget: u64, bytes_budget: u64) -> Self {
-        let ordered = kinds.iter().any(NodeKind::is_ordered);
-        Self {
-            nodes: kinds.into_iter().map(Node::new).collect(),
-            credit: Credit::new(items_budget, bytes_budget),
-            source: Source::Idle,
-            births_of_source: 0,
-            births: 0,
-            ends: Ends::default(),
-            letters: BTreeMap::new(),
-            letters_running: 0,
-            licence: None,
-            stalls: 0,
-            ordered,
-            stopping: None,
-            failure: None,
-            gone: Vec::new(),
-            clock_is_late: false,
-        }
-    }
-
-    /// End of input: no birth after those on their way. What is in flight goes on to its end.
-    pub(crate) fn drain(&mut self) {
-        // A licence to be born would never be used.
-        self.licence = self.licence.take().filter(|licence| licence.node != 0);
-        self.source = match self.source {
-            Source::Busy { .. } => Source::Busy { last: true },
-            Source::Idle | Source::Closed => Source::Closed,
-        };
-    }
-
-    /// Drops what waits; what runs is discarded as it ends. The first reason to stop stays.
-    pub(crate) fn stop(&mut self, ended: Ended) {
-        if self.stopping.is_some() {
-            return;
-        }
-        self.stopping = Some(ended);
-        self.licence = None;
-        self.drain();
-        for node in 0..self.nodes.len() {
-            self.nodes[node].close_batch();
-            let here = &mut self.nodes[node];
-            let batches = std::mem::take(&mut here.ready).into_values().flatten();
-            let parked: Vec<_> = std::mem::take(&mut here.queue).into_values().chain(batches).collect();
-            for token in parked {
-                self.leave(node, &token.trace);
-                self.end(token.trace, Some(token.value), End::Cancelled);
-            }
-        }
-        for letter in std::mem::take(&mut self.letters).into_values() {
-            self.end(letter.trace, None, End::Cancelled);
-        }
-    }
-
-    pub(crate) fn is_stopping(&self) -> bool {
-        self.stopping.is_some()
-    }
-
-    /// Nothing will ever happen again.
-    pub(crate) fn is_over(&self) -> bool {
-        self.source == Source::Closed
-            && self.letters.is_empty()
-            && self.letters_running == 0
-            && self.nodes.iter().all(|node| node.population == 0)
-    }
-
-    /// What has ended since the last call, to be dropped outside the lock.
-    pub(crate) fn take_gone(&mut self) -> Vec<Gone<V>> {
-        std::mem::take(&mut self.gone)
-    }
-
-    /// The failure that stopped the run.
-    pub(crate) fn failure(&self) -> Option<&Failed> {
-        self.failure.as_ref()
-    }
-
-    /// When the next partial batch closes by itself.
-    pub(crate) fn deadline(&self) -> Option<Instant> {
-        self.nodes.iter().filter_map(Node::deadline).min()
-    }
-
-    /// Whether the clock must look at [`deadline`](Self::deadline) again; says so once.
-    pub(crate) fn take_clock_is_late(&mut self) -> bool {
-        std::mem::take(&mut self.clock_is_late)
-    }
-
-    /// Closes the partial batches whose time has come.
-    pub(crate) fn close_due(&mut self, now: Instant) {
-        for node in &mut self.nodes {
-            if node.deadline().is_some_and(|deadline| deadline <= now) {
-                node.close_batch();
-            }
-        }
-    }
-
+impl<V: Load> Machine<V> {
     pub(crate) fn node(&self, node: usize) -> NodeFigures {
-        let node = &self.nodes[node];
+        let here = &self.nodes[node];
+        let candidate = self.candidate(node);
         NodeFigures {
-            queued: node.queued(),
-            running: node.running,
-            has_slot: node.has_slot(),
-            buffered: !node.buffer.is_empty(),
-            bytes: node.bytes,
-            bytes_peak: node.bytes_peak,
-            waited: node.waited,
+            queued: here.population - here.working,
+            running: here.running,
+            has_slot: here.has_slot(),
+            buffered: !here.buffers.is_empty(),
+            is_ready: candidate.is_some(),
+            gated: candidate.is_some_and(|candidate| candidate.is_gated),
+            ordered: here.kind.keeps_order(),
+            bytes: here.bytes,
+            bytes_peak: here.bytes_peak,
+            waited: here.waited,
         }
     }
 
     pub(crate) fn figures(&self) -> Figures {
+        let sum = |of: fn(&Credit) -> u64| self.regions.iter().map(|region| of(&region.credit)).sum();
         Figures {
             births: self.births,
             ends: self.ends,
-            items: self.credit.items,
-            items_budget: self.credit.items_budget,
-            items_peak: self.credit.items_peak,
-            bytes: self.credit.bytes,
-            bytes_budget: self.credit.bytes_budget,
-            bytes_peak: self.credit.bytes_peak,
-            credit_is_free: self.credit.is_free(),
-            source_is_busy: matches!(self.source, Source::Busy { .. }),
+            items: sum(|credit| credit.items),
+            items_budget: sum(|credit| credit.items_budget),
+            items_peak: sum(|credit| credit.items_peak),
+            bytes: sum(|credit| credit.bytes),
+            bytes_budget: sum(|credit| credit.bytes_budget),
+            bytes_peak: sum(|credit| credit.bytes_peak),
+            credit_is_free: self.regions.iter().all(|region| region.credit.is_free()),
+            source_is_busy: self.nodes.iter().any(|node| matches!(node.birth, Birth::Busy { .. })),
             stalls: self.stalls,
             ended: self.stopping.unwrap_or(Ended::Done),
         }
     }
-}
-
-/// How a token ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum End {
-    Delivered,
-    Filtered,
-    Skipped,
-    DeadLettered,
-    Failed,
-    Expanded,
-    Cancelled,
 }

@@ -1,127 +1,276 @@
-//! One node of the machine: a segment's waiting tokens, its partial batch and what runs there.
+//! One node of the machine: what waits there, in whatever state, and what runs there.
 
+use super::lane::Lanes;
 use super::position::Position;
-use super::token::Token;
-use std::collections::{BTreeMap, BTreeSet};
+use super::queue::Queue;
+use super::token::{Block, Load, Parked};
+use crate::error::ItemError;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
-/// What a node needs before it starts work on a token.
-#[derive(Clone, Debug)]
-pub(crate) enum NodeKind {
-    /// Births, on a worker or (`external`) whenever the world has one.
-    Source { external: bool },
-    /// A core; and credit, if its items may grow.
+/// What a node does with what comes to it, and what it needs before it starts.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Kind {
+    /// Births: on a core, or (`external`) when the world has shown that it has one. At most `window` items may be unacknowledged.
+    Source { external: bool, window: Option<usize> },
+    /// Births from what other flows offer at their ports: one from each (`pairs`), or one flow after the other.
+    Joint { ports: Vec<usize>, pairs: bool },
+    /// Stateless work on a core; with credit, if its items may grow.
     Cpu { grows: bool },
-    /// A core, and credit for the next child.
+    /// One item into many; each child has credit first.
     Expand,
-    /// A slot of its limit, and credit.
-    Io { slots: usize },
-    /// A whole batch and a core; and credit, if its items may grow.
-    Gather { size_max: u64, within: Option<Duration>, grows: bool },
-    /// Its one slot; and, if ordered, that nothing older is on its way.
-    Sink { ordered: bool },
+    /// The same, and the children are a group until node `reduce` has closed it.
+    Group { reduce: usize },
+    /// The same, and the item itself waits at node `gather` for its parts.
+    Scatter { gather: usize },
+    /// A clone for each branch, with credit; perhaps node `zip` pairs them.
+    Fork { branches: usize, zip: Option<usize> },
+    /// Work that waits, in one of its slots.
+    Io { slots: usize, grows: bool },
+    /// Items into one item that holds them all.
+    Batch { size: Size },
+    /// Items worked on together, and items again behind it.
+    MapBatch { size: Size, grows: bool },
+    /// The same, by the one thread that owns a device.
+    Device { size: Size, grows: bool },
+    /// Work with a state, one call at a time, in order or not; on a core, or as a Tokio task.
+    Serial { ordered: bool, waits: bool, grows: bool },
+    /// Work with a state for each key; in order for each.
+    Keyed { grows: bool },
+    /// A state that takes everything in, and outputs at the end of input.
+    Fold { ordered: bool },
+    /// A state for each group, and outputs when the group is closed.
+    Reduce { ordered: bool },
+    /// Puts a scattered item together again; perhaps although some of its parts have failed.
+    Gather { grows: bool, is_partial: bool },
+    /// Pairs the clones of one item.
+    Zip { branches: usize },
+    /// Many calls at once, each a Tokio task.
+    Sink { slots: usize },
+    /// The end of a flow that another one takes from.
+    Port,
+    /// The end of a flow that somebody outside takes from.
+    Stream { ordered: bool },
 }
 
-impl NodeKind {
-    /// Whether its work is done by a pool worker.
-    pub(crate) fn computes(&self) -> bool {
+/// How large a batch is at most, and how long it waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Size {
+    pub(crate) max: u64,
+    pub(crate) within: Option<Duration>,
+}
+
+/// Who carries a quantum out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Side {
+    Core,
+    Tokio,
+    /// The thread of this device node.
+    Device(usize),
+}
+
+impl Kind {
+    /// Who carries its quanta out; nobody, where they are taken from outside.
+    pub(crate) fn side(&self, node: usize) -> Option<Side> {
         match self {
-            Self::Source { external } => !external,
-            Self::Cpu { .. } | Self::Expand | Self::Gather { .. } => true,
-            Self::Io { .. } | Self::Sink { .. } => false,
+            Self::Source { external: true, .. } | Self::Io { .. } | Self::Sink { .. } => Some(Side::Tokio),
+            Self::Serial { waits: true, .. } => Some(Side::Tokio),
+            Self::Device { .. } => Some(Side::Device(node)),
+            Self::Port | Self::Stream { .. } => None,
+            _ => Some(Side::Core),
         }
     }
 
-    /// Whether its work starts only where there is credit.
-    pub(crate) fn is_gated(&self) -> bool {
+    /// Whether it takes items in their order.
+    pub(crate) fn keeps_order(&self) -> bool {
         match self {
-            Self::Source { .. } | Self::Expand | Self::Io { .. } => true,
-            Self::Cpu { grows } | Self::Gather { grows, .. } => *grows,
-            Self::Sink { .. } => false,
+            Self::Serial { ordered, .. } | Self::Fold { ordered } | Self::Reduce { ordered } => *ordered,
+            Self::Stream { ordered } => *ordered,
+            Self::Keyed { .. } | Self::Port => true,
+            _ => false,
         }
     }
 
-    pub(crate) fn is_ordered(&self) -> bool {
-        matches!(self, Self::Sink { ordered: true })
+    /// Whether free credit is better given to the oldest. A gather counts: credit spread over many half-split parents
+    /// finishes none of them.
+    pub(crate) fn wants_oldest_first(&self) -> bool {
+        self.keeps_order() || matches!(self, Self::Gather { .. } | Self::Zip { .. })
     }
+
+    pub(crate) fn batch_size(&self) -> Option<Size> {
+        match self {
+            Self::Batch { size } | Self::MapBatch { size, .. } | Self::Device { size, .. } => Some(*size),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn is_source(&self) -> bool {
+        matches!(self, Self::Source { .. } | Self::Joint { .. })
+    }
+}
+
+/// A batch that is not whole yet. Batches never span groups, so there is one for each.
+pub(crate) struct Buffer<V> {
+    pub(crate) blocks: Queue<V>,
+    pub(crate) size: u64,
+    pub(crate) since: Instant,
+}
+
+/// Where a source stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Birth {
+    /// The next birth may start.
+    Idle,
+    /// A birth is on its way; `last` when it is to be the last.
+    Busy {
+        last: bool,
+    },
+    Closed,
 }
 
 pub(crate) struct Node<V> {
-    pub(crate) kind: NodeKind,
-    /// Tokens that wait, oldest first.
-    pub(crate) queue: BTreeMap<Position, Token<V>>,
-    /// The partial batch.
-    pub(crate) buffer: BTreeMap<Position, Token<V>>,
-    pub(crate) buffer_size: u64,
-    pub(crate) buffer_since: Option<Instant>,
-    /// Whole batches, each under its oldest member's position.
-    pub(crate) ready: BTreeMap<Position, Vec<Token<V>>>,
-    /// Quanta that run, or back off, here.
+    pub(crate) kind: Kind,
+    /// The account that it draws on.
+    pub(crate) region: usize,
+    /// Where its output number *n* goes: to which node, and to which of its inputs.
+    pub(crate) outs: Vec<(usize, usize)>,
+    /// Nothing starts here before this node has done all its work.
+    pub(crate) gate: Option<usize>,
+    /// What a user says of its urgency.
+    pub(crate) priority: u32,
+    /// All nodes from which something may come here.
+    pub(crate) upstream: Vec<usize>,
+
+    pub(crate) birth: Birth,
+    /// Whether the world has an item for this source.
+    pub(crate) has_arrival: bool,
+    /// Blocks that wait, by their oldest member.
+    pub(crate) queue: Queue<V>,
+    /// Items that are being made into several, by their next child.
+    pub(crate) parked: BTreeMap<Position, Parked<V>>,
+    /// Partial batches, by group.
+    pub(crate) buffers: BTreeMap<Option<u64>, Buffer<V>>,
+    /// Whole batches, or pairs, or an item and its gathered parts, by their oldest member.
+    pub(crate) ready: BTreeMap<Position, VecDeque<Block<V>>>,
+    /// What has become of the parts of those items.
+    pub(crate) parts: BTreeMap<Position, Vec<Result<V, ItemError>>>,
+    /// Queues by key or group.
+    pub(crate) lanes: Lanes<V>,
+    /// Groups that are complete, by their own position.
+    pub(crate) closing: BTreeMap<Position, u64>,
+    /// Where items stand that wait here for others.
+    pub(crate) held: BTreeSet<Position>,
+    /// Where those stand that run.
+    pub(crate) open: BTreeSet<(Position, u64)>,
+    /// Quanta that run, or back off.
     pub(crate) running: usize,
     /// Those of them that have given up their slot until they are tried again.
     pub(crate) backing_off: usize,
-    /// Positions of what runs; kept only for an ordered sink's sake.
-    pub(crate) open: BTreeSet<Position>,
-    /// Tokens that are being worked on.
-    pub(crate) working: usize,
-    /// Tokens here, in whatever state.
+    /// Whether a fold has given its outputs.
+    pub(crate) is_done: bool,
+    /// Members here, in whatever state.
     pub(crate) population: usize,
+    /// Those of them on which somebody works.
+    pub(crate) working: usize,
+    /// Members here that belong to a group, by group.
+    pub(crate) residents: BTreeMap<u64, usize>,
+
     pub(crate) bytes: u64,
     pub(crate) bytes_peak: u64,
-    /// How long tokens waited here, summed.
+    /// How long members waited here, summed.
     pub(crate) waited: Duration,
+    pub(crate) pace: Pace,
 }
 
-impl<V> Node<V> {
-    pub(crate) fn new(kind: NodeKind) -> Self {
+/// What a node has been found to take and to make, for the size of its next quantum.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Pace {
+    /// Nanoseconds for an item; zero until measured.
+    pub(crate) item_ns: f32,
+    /// Bytes that an item adds.
+    pub(crate) item_bytes: f32,
+    /// Bytes that a nanosecond of work takes off the account.
+    pub(crate) freed_per_ns: f32,
+    /// Items of the last quantum.
+    pub(crate) last_items: u32,
+}
+
+impl<V: Load> Node<V> {
+    pub(crate) fn new(kind: Kind, region: usize) -> Self {
+        let birth = if kind.is_source() { Birth::Idle } else { Birth::Closed };
         Self {
             kind,
-            queue: BTreeMap::new(),
-            buffer: BTreeMap::new(),
-            buffer_size: 0,
-            buffer_since: None,
+            region,
+            outs: Vec::new(),
+            gate: None,
+            priority: 1,
+            upstream: Vec::new(),
+            birth,
+            has_arrival: false,
+            queue: Queue::default(),
+            parked: BTreeMap::new(),
+            buffers: BTreeMap::new(),
             ready: BTreeMap::new(),
+            parts: BTreeMap::new(),
+            lanes: Lanes::default(),
+            closing: BTreeMap::new(),
+            held: BTreeSet::new(),
+            open: BTreeSet::new(),
             running: 0,
             backing_off: 0,
-            open: BTreeSet::new(),
-            working: 0,
+            is_done: false,
             population: 0,
+            working: 0,
+            residents: BTreeMap::new(),
             bytes: 0,
             bytes_peak: 0,
             waited: Duration::ZERO,
+            pace: Pace::default(),
+        }
+    }
+
+    pub(crate) fn has_slot(&self) -> bool {
+        let in_slots = self.running - self.backing_off;
+        match self.kind {
+            Kind::Io { slots, .. } | Kind::Sink { slots } => in_slots < slots,
+            Kind::Serial { .. } | Kind::Device { .. } | Kind::Fold { .. } => in_slots == 0,
+            _ => true,
+        }
+    }
+
+    /// The oldest of everything here that may still come out, or hold a younger one up.
+    pub(crate) fn oldest(&self) -> Option<&Position> {
+        let maps = [self.queue.first(), self.parked.keys().next(), self.ready.keys().next()];
+        let buffered = self.buffers.values().filter_map(|buffer| buffer.blocks.first()).min();
+        let sets = [self.held.first(), self.open.first().map(|(position, _)| position)];
+        let others = [buffered, self.lanes.oldest()];
+        maps.into_iter().chain(sets).chain(others).flatten().min()
+    }
+
+    /// The partial batch with the oldest member.
+    pub(crate) fn oldest_buffer(&self) -> Option<(&Position, Option<u64>)> {
+        let firsts = self.buffers.iter().filter_map(|(group, buffer)| Some((buffer.blocks.first()?, *group)));
+        firsts.min()
+    }
+
+    /// When the first partial batch closes by itself.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        let within = self.kind.batch_size()?.within?;
+        self.buffers.values().filter_map(|buffer| buffer.since.checked_add(within)).min()
+    }
+
+    /// So many members of a group leave.
+    pub(crate) fn depart(&mut self, group: u64, count: usize) {
+        if let Some(residents) = self.residents.get_mut(&group) {
+            *residents -= count;
+            if *residents == 0 {
+                self.residents.remove(&group);
+            }
         }
     }
 
     pub(crate) fn charge(&mut self, bytes: u64) {
         self.bytes += bytes;
         self.bytes_peak = self.bytes_peak.max(self.bytes);
-    }
-
-    pub(crate) fn has_slot(&self) -> bool {
-        let in_slots = self.running - self.backing_off;
-        match self.kind {
-            NodeKind::Io { slots } => in_slots < slots,
-            NodeKind::Sink { .. } => in_slots == 0,
-            _ => true,
-        }
-    }
-
-    /// The oldest token that could start here if it had its slot and its credit.
-    pub(crate) fn oldest_waiting(&self) -> Option<&Position> {
-        if matches!(self.kind, NodeKind::Gather { .. }) {
-            return self.ready.keys().next();
-        }
-        self.queue.keys().next()
-    }
-
-    /// The oldest of everything here.
-    pub(crate) fn oldest(&self) -> Option<&Position> {
-        let waiting = [self.queue.keys().next(), self.buffer.keys().next(), self.ready.keys().next()];
-        waiting.into_iter().flatten().chain(self.open.first()).min()
-    }
-
-    /// Tokens that wait here, partial and whole batches included.
-    pub(crate) fn queued(&self) -> usize {
-        self.population - self.working
     }
 }

@@ -1,67 +1,185 @@
-//! The stall step: what moves when nothing can.
+//! What closes when no more can come, and the stall step: what moves when nothing can.
 //!
-//! Where nothing runs and nothing could start, yet something waits for credit, the oldest of all that wait moves: a
-//! partial batch closes, a waiter may run one quantum over budget. The oldest by its whole path; choosing the most
-//! downstream instead costs far more memory. Taken by mistake the step costs memory, never order or progress.
+//! Where nothing runs and nothing could start, yet something waits for credit or acknowledgement, the oldest of all
+//! that wait moves: a partial batch closes, or a waiter runs one quantum over budget. The oldest by its whole path;
+//! choosing the most downstream instead costs far more memory. Taken by mistake the step costs memory, never order or
+//! progress.
 
-use super::{Licence, Machine, Source};
+use super::node::{Birth, Kind};
+use super::position::Position;
+use super::token::Load;
+use super::{End, Machine};
+use std::time::Instant;
 
-impl<V> Machine<V> {
-    /// To be called after every event, before anything is taken: closes batches at the end of input, and resolves a
-    /// stall.
+/// Whether something happens at a node when its input ends.
+pub(super) fn is_watched(kind: &Kind) -> bool {
+    kind.batch_size().is_some() || matches!(kind, Kind::Fold { .. } | Kind::Joint { .. })
+}
+
+impl<V: Load> Machine<V> {
+    /// To be called after every event, before anything is taken.
     pub(crate) fn settle(&mut self) {
         if self.is_stopping() {
             return;
         }
-        self.close_last_batches();
-        while self.is_stalled() {
-            if !self.resolve_stall() {
-                return;
+        for watcher in 0..self.watchers.len() {
+            self.close_input(self.watchers[watcher]);
+        }
+        for region in 0..self.regions.len() {
+            while self.is_stalled(region) && self.resolve_stall(region) {}
+        }
+    }
+
+    /// Closes the partial batches whose time has come.
+    pub(crate) fn close_due(&mut self, now: Instant) {
+        for &node in &self.watchers {
+            let here = &mut self.nodes[node];
+            let Some(within) = here.kind.batch_size().and_then(|size| size.within) else { continue };
+            let is_due = |since: Instant| since.checked_add(within).is_some_and(|deadline| deadline <= now);
+            let due = here.buffers.iter().filter(|(_, buffer)| is_due(buffer.since)).map(|(group, _)| *group);
+            for group in due.collect::<Vec<_>>() {
+                here.close_batch(group);
             }
         }
     }
 
-    /// A partial batch that nothing can join any more is whole.
-    fn close_last_batches(&mut self) {
-        if self.source != Source::Closed {
+    /// Does what is due at a node whose input has ended.
+    fn close_input(&mut self, node: usize) {
+        match &self.nodes[node].kind {
+            Kind::Fold { .. } => {
+                let here = &self.nodes[node];
+                let is_idle = here.running == 0 && here.population == 0 && here.closing.is_empty();
+                if !here.is_done && is_idle && self.input_is_over(node) {
+                    self.nodes[node].closing.insert(Position::of_end(node), 0);
+                }
+            }
+            Kind::Joint { ports, pairs } => {
+                let (ports, pairs) = (ports.clone(), *pairs);
+                self.close_joint(node, &ports, pairs);
+            }
+            _ if self.nodes[node].buffers.is_empty() => {}
+            _ if self.input_is_over(node) => self.close_batches(node, |_, _| true),
+            _ => self.close_batches(node, |machine, group| {
+                group.is_some_and(|group| !machine.group_may_come(node, group))
+            }),
+        }
+    }
+
+    fn close_batches(&mut self, node: usize, is_whole: impl Fn(&Self, Option<u64>) -> bool) {
+        let groups: Vec<_> = self.nodes[node].buffers.keys().copied().collect();
+        for group in groups {
+            if is_whole(self, group) {
+                self.nodes[node].close_batch(group);
+            }
+        }
+    }
+
+    /// A joint ends with the first flow that it takes from, if it pairs; else with the last. What the others have
+    /// left is of no use then.
+    fn close_joint(&mut self, node: usize, ports: &[usize], pairs: bool) {
+        if self.nodes[node].birth != Birth::Idle {
             return;
         }
-        for node in &mut self.nodes {
-            if !node.buffer.is_empty() && node.population == node.buffer.len() {
-                node.close_batch();
-            }
-            if node.population > 0 {
-                return;
-            }
+        let is_over = |port: &usize| self.nodes[*port].queue.is_empty() && self.input_is_over(*port);
+        if !(if pairs { ports.iter().any(is_over) } else { ports.iter().all(is_over) }) {
+            return;
+        }
+        self.close_source(node);
+        for &port in ports {
+            self.close_region(self.nodes[port].region);
         }
     }
 
-    /// No quantum runs, none could start, and none is licensed. A source that waits for the world is no motion.
-    fn is_stalled(&self) -> bool {
-        let in_motion = self.nodes[1..].iter().any(|node| node.running > 0)
-            || self.nodes[0].running > 0 && self.nodes[0].kind.computes()
-            || self.letters_running > 0
-            || !self.letters.is_empty()
-            || self.licence.is_some();
-        !in_motion && self.startable(true).is_none() && self.startable(false).is_none()
+    fn close_region(&mut self, region: usize) {
+        self.regions[region].is_closed = true;
+        self.regions[region].licence = None;
+        for at in 0..self.regions[region].nodes.len() {
+            let node = self.regions[region].nodes[at];
+            if self.nodes[node].kind.is_source() {
+                self.close_source(node);
+            }
+            self.nodes[node].is_done = true;
+            self.drop_waiting(node, End::Unpaired);
+        }
     }
 
-    /// Moves the oldest of the partial batches and credit waiters. False if nothing waits for credit: then a partial
-    /// batch waits for its input or its time, which is no stall.
-    fn resolve_stall(&mut self) -> bool {
-        let Some(waiter) = self.oldest_waiter() else { return false };
-        self.stalls += 1;
-        let partial = (1..self.nodes.len())
-            .filter(|&node| self.nodes[node].oldest_buffered().is_some())
-            .min_by_key(|&node| self.nodes[node].oldest_buffered());
-        if let Some(partial) = partial {
-            let buffered = self.nodes[partial].oldest_buffered();
-            if waiter == 0 || buffered < self.nodes[waiter].oldest_waiting() {
-                self.nodes[partial].close_batch();
+    /// Whether nothing can come to a node any more.
+    pub(super) fn input_is_over(&self, node: usize) -> bool {
+        self.nodes[node].upstream.iter().all(|&before| {
+            let before = &self.nodes[before];
+            let is_spent = before.is_done || !matches!(before.kind, Kind::Fold { .. });
+            before.birth == Birth::Closed && before.population == 0 && before.running == 0 && is_spent
+        })
+    }
+
+    /// No quantum runs in a region, none could start, and none is licensed. What is offered to somebody outside is as
+    /// good as motion.
+    fn is_stalled(&self, region: usize) -> bool {
+        let here = &self.regions[region];
+        let letters = self.letters_running > 0 || !self.letters.is_empty();
+        if here.in_motion > 0 || here.licence.is_some() || here.is_closed || letters {
+            return false;
+        }
+        here.nodes.iter().all(|&node| !self.can_start(node) && !self.is_offered(node))
+    }
+
+    /// Whether something waits for somebody outside to take it.
+    pub(super) fn is_offered(&self, node: usize) -> bool {
+        let here = &self.nodes[node];
+        let Some(first) = here.queue.first() else { return false };
+        match here.kind {
+            Kind::Stream { ordered } => !ordered || self.is_next_in_order(node, first),
+            Kind::Port => self.is_next_in_order(node, first),
+            _ => false,
+        }
+    }
+
+    /// Moves the oldest of the partial batches and credit waiters. True if what that did must be looked at again.
+    fn resolve_stall(&mut self, region: usize) -> bool {
+        let partial = self.oldest_partial(region);
+        let Some(waiter) = self.oldest_waiter(region) else {
+            // A partial batch that waits for its input or its time is no stall, unless it holds the source up.
+            let Some((_, node, group)) = partial.filter(|_| self.is_held_up()) else { return false };
+            self.close_stalled(node, group);
+            return true;
+        };
+        if let Some((oldest, node, group)) = partial {
+            let waiting = self.candidate(waiter).and_then(|candidate| candidate.position);
+            if waiting.is_none_or(|waiting| oldest < *waiting) {
+                self.close_stalled(node, group);
                 return true;
             }
         }
-        self.licence = Some(Licence { node: waiter });
+        self.stalls += 1;
+        self.regions[region].licence = Some(waiter);
         false
+    }
+
+    fn close_stalled(&mut self, node: usize, group: Option<u64>) {
+        self.stalls += 1;
+        self.nodes[node].close_batch(group);
+    }
+
+    fn oldest_partial(&self, region: usize) -> Option<(Position, usize, Option<u64>)> {
+        let partials = self.regions[region].nodes.iter().filter_map(|&node| {
+            let (position, group) = self.nodes[node].oldest_buffer()?;
+            Some((position.clone(), node, group))
+        });
+        partials.min()
+    }
+
+    /// Whether a source waits for an acknowledgement, or is paused. It may feed this region through a joint.
+    fn is_held_up(&self) -> bool {
+        (0..self.nodes.len()).any(|node| {
+            let here = &self.nodes[node];
+            here.birth == Birth::Idle
+                && match here.kind {
+                    Kind::Source { window, .. } => {
+                        self.is_paused
+                            || window.is_some_and(|window| self.live.unacknowledged(node) >= window)
+                    }
+                    _ => false,
+                }
+        })
     }
 }

@@ -1,15 +1,17 @@
-//! The plan as people read it: text, and Mermaid for a page.
+//! The plan as people read it: text, Mermaid for a page, DOT for a drawing.
 
-use super::fuse::names;
-use crate::stage::{Stage, Work};
+use super::compile::names;
+use super::graph::{Graph, Node};
+use crate::machine::{Kind, Side, Size};
 use crate::supervise::OnError;
-use std::fmt;
+use std::fmt::{self, Write};
 
 /// What a pipeline will do. `Display` is its text form.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Plan {
     stages: Vec<PlannedStage>,
+    segments: Vec<Segment>,
     memory_bytes: u64,
 }
 
@@ -29,16 +31,41 @@ pub struct PlannedStage {
     pub on_error: &'static str,
 }
 
+/// What runs in one go.
+#[derive(Clone, Debug)]
+struct Segment {
+    title: String,
+    needs: String,
+    on_error: &'static str,
+    next: Vec<usize>,
+}
+
 impl Plan {
-    pub(crate) fn of(stages: &[Stage], default: &OnError, memory_bytes: u64) -> Self {
-        let mut segment = 0;
-        let planned = stages.iter().zip(names(stages)).enumerate().map(|(index, (stage, name))| {
-            let is_fused = index > 0 && is_map(stage) && is_map(&stages[index - 1]);
-            segment += usize::from(index > 0 && !is_fused);
-            let on_error = word(stage.on_error.as_ref().unwrap_or(default));
-            PlannedStage { name, kind: stage.work.kind(), segment, needs: needs(&stage.work), on_error }
-        });
-        Self { stages: planned.collect(), memory_bytes }
+    pub(crate) fn of(graph: &Graph, default: &OnError, memory_bytes: u64) -> Self {
+        let mut names = names(graph).into_iter().map(|(_, name)| name);
+        let (mut stages, mut segments) = (Vec::new(), Vec::new());
+        for (index, node) in graph.nodes.iter().enumerate() {
+            let needs = needs(node, index);
+            let mut titles = Vec::new();
+            let mut policy = word(default);
+            for info in &node.stages {
+                let name = names.next().unwrap_or_default();
+                let draft = info.draft();
+                policy = match &draft.on_error {
+                    Some(policy) => word(policy),
+                    None if node.is_part => "fail its item",
+                    None => word(default),
+                };
+                titles.push(title(&name, info.kind));
+                let needs = needs.clone();
+                stages.push(PlannedStage { name, kind: info.kind, segment: index, needs, on_error: policy });
+            }
+            let title =
+                if titles.is_empty() { nameless(&node.spec.kind).to_owned() } else { titles.join(" → ") };
+            let next = next(graph, index);
+            segments.push(Segment { title, needs, on_error: policy, next });
+        }
+        Self { stages, segments, memory_bytes }
     }
 
     /// The stages, the source first.
@@ -51,52 +78,74 @@ impl Plan {
     #[must_use]
     pub fn mermaid(&self) -> String {
         let mut chart = String::from("flowchart LR\n");
-        for (index, segment) in self.segments().enumerate() {
-            let titles: Vec<String> = segment.iter().map(PlannedStage::title).collect();
-            let label = titles.join(" → ").replace('"', "'");
-            let needs = segment[0].needs.replace('"', "'");
-            chart.push_str(&format!("    s{index}[\"{label}<br/><small>{needs}</small>\"]\n"));
-            if index > 0 {
-                chart.push_str(&format!("    s{} --> s{index}\n", index - 1));
-            }
+        for (index, segment) in self.segments.iter().enumerate() {
+            let (title, needs) = (segment.title.replace('"', "'"), segment.needs.replace('"', "'"));
+            let _ = writeln!(chart, "    s{index}[\"{title}<br/><small>{needs}</small>\"]");
+        }
+        for (index, next) in self.edges() {
+            let _ = writeln!(chart, "    s{index} --> s{next}");
         }
         chart
     }
 
-    fn segments(&self) -> impl Iterator<Item = &[PlannedStage]> {
-        self.stages.chunk_by(|a, b| a.segment == b.segment)
+    /// The plan as a Graphviz drawing.
+    #[must_use]
+    pub fn dot(&self) -> String {
+        let mut drawing = String::from("digraph flow {\n    rankdir=LR;\n    node [shape=box];\n");
+        for (index, segment) in self.segments.iter().enumerate() {
+            let (title, needs) = (segment.title.replace('"', "'"), segment.needs.replace('"', "'"));
+            let _ = writeln!(drawing, "    s{index} [label=\"{title}\\n{needs}\"];");
+        }
+        for (index, next) in self.edges() {
+            let _ = writeln!(drawing, "    s{index} -> s{next};");
+        }
+        drawing + "}\n"
+    }
+
+    fn edges(&self) -> impl Iterator<Item = (usize, usize)> {
+        let of = |(index, segment): (usize, &Segment)| {
+            segment.next.iter().map(move |&next| (index, next)).collect()
+        };
+        self.segments.iter().enumerate().flat_map(move |each| -> Vec<(usize, usize)> { of(each) })
     }
 }
 
-impl PlannedStage {
-    fn title(&self) -> String {
-        if self.name.starts_with(self.kind) {
-            self.name.clone()
-        } else {
-            format!("{} ({})", self.name, self.kind)
-        }
+/// Where a node's items go: along its outputs, or through a port to the flow that takes from it.
+fn next(graph: &Graph, node: usize) -> Vec<usize> {
+    let outs = graph.nodes[node].spec.outs.iter().map(|(next, _)| *next);
+    let takes = |other: &Node| matches!(&other.spec.kind, Kind::Joint { ports, .. } if ports.contains(&node));
+    let joints = (0..graph.nodes.len()).filter(|&other| takes(&graph.nodes[other]));
+    let tables = (0..graph.nodes.len()).filter(|&other| {
+        let spec = &graph.nodes[other].spec;
+        spec.gate == Some(node) && !spec.kind.is_source()
+    });
+    outs.chain(joints).chain(tables).collect()
+}
+
+fn title(name: &str, kind: &str) -> String {
+    if name.starts_with(kind) { name.to_owned() } else { format!("{name} ({kind})") }
+}
+
+fn nameless(kind: &Kind) -> &'static str {
+    match kind {
+        Kind::Port => "port",
+        Kind::Stream { .. } => "stream",
+        _ => "entry",
     }
 }
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "memory: {} MiB for items in flight", self.memory_bytes >> 20)?;
-        for (index, segment) in self.segments().enumerate() {
-            let titles: Vec<String> = segment.iter().map(PlannedStage::title).collect();
-            writeln!(
-                f,
-                "{index:>3}  {}  [{}; on error: {}]",
-                titles.join(" → "),
-                segment[0].needs,
-                segment[0].on_error
-            )?;
+        for (index, Segment { title, needs, on_error, next }) in self.segments.iter().enumerate() {
+            let goes_on = next.len() == 1 && next[0] == index + 1;
+            let next: Vec<String> = next.iter().map(ToString::to_string).collect();
+            let to =
+                if goes_on || next.is_empty() { String::new() } else { format!(" → {}", next.join(", ")) };
+            writeln!(f, "{index:>3}  {title}  [{needs}; on error: {on_error}]{to}")?;
         }
         Ok(())
     }
-}
-
-fn is_map(stage: &Stage) -> bool {
-    matches!(stage.work, Work::Map { .. })
 }
 
 fn word(policy: &OnError) -> &'static str {
@@ -107,23 +156,54 @@ fn word(policy: &OnError) -> &'static str {
     }
 }
 
-fn needs(work: &Work) -> String {
-    match work {
-        Work::Source(source) => match source.items {
-            crate::stage::Items::Iterator(_) => "a core, credit for each item".to_owned(),
-            crate::stage::Items::Stream(_) => "Tokio, credit for each item".to_owned(),
-        },
-        Work::Map { .. } => "a core".to_owned(),
-        Work::FlatMap(_) => "a core, credit for each child".to_owned(),
-        Work::Io(io) => {
-            let timeout = io.timeout.map(|each| format!(", timeout {each:?}")).unwrap_or_default();
-            let retries = if io.retries > 0 { format!(", {} retries", io.retries) } else { String::new() };
-            format!("Tokio, ≤ {} at once{timeout}{retries}", io.limit)
-        }
-        Work::Batch { size, .. } => format!("a batch {size}"),
-        Work::MapBatch { size, .. } => format!("a core, a batch {size}"),
-        Work::Sink { ordered, .. } => {
-            format!("Tokio, one at a time{}", if *ordered { ", in order" } else { "" })
-        }
+fn needs(node: &Node, index: usize) -> String {
+    let place = match node.spec.kind.side(index) {
+        Some(Side::Core) => "a core",
+        Some(Side::Tokio) => "Tokio",
+        Some(Side::Device(_)) => "a thread of its own",
+        None => "somebody who takes",
+    };
+    let mut needs = vec![place.to_owned()];
+    needs.extend(own_needs(node));
+    if node.spec.gate.is_some() {
+        needs.push("the whole table".to_owned());
     }
+    if node.spec.kind.keeps_order() {
+        needs.push("in order".to_owned());
+    }
+    if node.spec.priority > 1 {
+        needs.push(format!("priority {}", node.spec.priority));
+    }
+    needs.join(", ")
+}
+
+fn own_needs(node: &Node) -> Vec<String> {
+    match &node.spec.kind {
+        Kind::Source { window, .. } => {
+            let window = window.map(|window| format!("≤ {window} unacknowledged"));
+            std::iter::once("credit for each item".to_owned()).chain(window).collect()
+        }
+        Kind::Joint { .. } => vec!["credit for each item".to_owned()],
+        Kind::Expand | Kind::Group { .. } | Kind::Scatter { .. } => vec!["credit for each child".to_owned()],
+        Kind::Fork { branches, .. } => vec![format!("credit for each of {branches} clones")],
+        Kind::Io { slots, .. } => {
+            let timeout = node.io.timeout.map(|each| format!("timeout {each:?}"));
+            let retries = (node.io.retries > 0).then(|| format!("{} retries", node.io.retries));
+            std::iter::once(format!("≤ {slots} at once")).chain(timeout).chain(retries).collect()
+        }
+        Kind::Sink { slots } => vec![format!("≤ {slots} at once")],
+        Kind::Serial { .. } => vec!["one at a time".to_owned()],
+        Kind::Keyed { .. } => vec!["one at a time for each key".to_owned()],
+        Kind::Batch { size } | Kind::MapBatch { size, .. } | Kind::Device { size, .. } => vec![batch(*size)],
+        Kind::Reduce { .. } => vec!["one at a time for each group".to_owned()],
+        Kind::Fold { .. } => vec!["one at a time".to_owned(), "the end of its input".to_owned()],
+        Kind::Gather { .. } => vec!["an end of each part".to_owned()],
+        Kind::Zip { branches } => vec![format!("all {branches} clones")],
+        Kind::Cpu { .. } | Kind::Port | Kind::Stream { .. } => Vec::new(),
+    }
+}
+
+fn batch(size: Size) -> String {
+    let within = size.within.map(|delay| format!(" within {delay:?}")).unwrap_or_default();
+    format!("a batch of ≤ {}{within}", size.max)
 }

@@ -1,7 +1,9 @@
-//! From a flow to what runs: checked, fused into segments, and explained.
+//! From a flow to what runs: a graph, checked and explained.
 
+mod compile;
 mod explain;
-mod fuse;
+mod graph;
 
+pub(crate) use compile::{Compiled, CompiledNode, compile};
 pub use explain::{Plan, PlannedStage};
-pub(crate) use fuse::{Compiled, Segment, StageInfo, Task, compile};
+pub(crate) use graph::{Graph, Node, Outlet};

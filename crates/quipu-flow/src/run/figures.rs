@@ -1,53 +1,24 @@
 //! Counting: what stages have done, and how a run's figures become a progress or a report.
 
 use super::Run;
-use crate::machine::{Figures, NodeFigures};
+use crate::machine::{Figures, NodeFigures, Side};
 use crate::report::{Bound, Progress, Report, StageProgress, StageReport, Waiting};
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
-
-/// One stage's counters.
-#[derive(Debug, Default)]
-pub(super) struct Meter {
-    entered: AtomicU64,
-    left: AtomicU64,
-    failed: AtomicU64,
-    busy_ns: AtomicU64,
-}
-
-impl Meter {
-    pub(super) fn enter(&self, items: u64) {
-        self.entered.fetch_add(items, Relaxed);
-    }
-
-    pub(super) fn leave(&self, items: u64) {
-        self.left.fetch_add(items, Relaxed);
-    }
-
-    pub(super) fn fail(&self, items: u64) {
-        self.failed.fetch_add(items, Relaxed);
-    }
-
-    pub(super) fn work(&self, since: Instant) {
-        let ns = u64::try_from(since.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        self.busy_ns.fetch_add(ns, Relaxed);
-    }
-}
 
 impl Run {
     pub(super) fn report(&self) -> Report {
         let state = self.lock();
         let figures = state.machine.figures();
-        let stages = self.stages.iter().enumerate().map(|(index, info)| {
-            let (meter, node) = (&self.meters[index], state.machine.node(info.segment));
-            let is_first = self.segments[info.segment].first_stage == index;
+        let stages = self.stages.iter().enumerate().map(|(index, (info, node))| {
+            let (tally, is_first) = (info.meter.read(), self.is_first(index));
+            let node = state.machine.node(*node);
             StageReport {
-                name: info.name.clone(),
+                name: info.name().to_string(),
                 kind: info.kind,
-                entered: meter.entered.load(Relaxed),
-                left: meter.left.load(Relaxed),
-                failed: meter.failed.load(Relaxed),
-                busy: Duration::from_nanos(meter.busy_ns.load(Relaxed)),
+                entered: tally.entered,
+                left: tally.left,
+                failed: tally.failed,
+                busy: Duration::from_nanos(tally.busy_ns),
                 waiting: if is_first { node.waited } else { Duration::ZERO },
                 bytes_peak: node.bytes_peak,
             }
@@ -68,21 +39,20 @@ impl Run {
     pub(super) fn progress(&self) -> Progress {
         let state = self.lock();
         let figures = state.machine.figures();
-        let nodes: Vec<_> = (0..self.segments.len()).map(|node| state.machine.node(node)).collect();
+        let nodes: Vec<_> = (0..self.kinds.len()).map(|node| state.machine.node(node)).collect();
         drop(state);
-        let stages = self.stages.iter().enumerate().map(|(index, info)| {
-            let (meter, node) = (&self.meters[index], &nodes[info.segment]);
-            let is_first = self.segments[info.segment].first_stage == index;
+        let stages = self.stages.iter().enumerate().map(|(index, (info, at))| {
+            let (tally, is_first, node) = (info.meter.read(), self.is_first(index), &nodes[*at]);
             StageProgress {
-                name: info.name.clone(),
+                name: info.name().to_string(),
                 kind: info.kind,
-                entered: meter.entered.load(Relaxed),
-                left: meter.left.load(Relaxed),
-                failed: meter.failed.load(Relaxed),
+                entered: tally.entered,
+                left: tally.left,
+                failed: tally.failed,
                 queued: if is_first { node.queued } else { 0 },
                 in_flight: if is_first { node.running } else { 0 },
                 bytes: if is_first { node.bytes } else { 0 },
-                waiting: if is_first { self.why(info.segment, node, figures.credit_is_free) } else { None },
+                waiting: if is_first { self.why(node, &figures) } else { None },
             }
         });
         Progress {
@@ -98,17 +68,29 @@ impl Run {
         }
     }
 
+    /// Whether a stage is the first of those that are fused with it.
+    fn is_first(&self, stage: usize) -> bool {
+        stage == 0 || self.stages[stage - 1].1 != self.stages[stage].1
+    }
+
+    fn name_at(&self, node: usize) -> String {
+        let stage = self.stages.iter().find(|(_, at)| *at == node);
+        stage.map_or_else(|| "entry".to_owned(), |(info, _)| info.name().to_string())
+    }
+
     fn bound(&self, figures: &Figures, nodes: &[NodeFigures]) -> Bound {
-        let computing = nodes.iter().zip(&self.segments).filter(|(_, segment)| segment.kind.computes());
-        if computing.map(|(node, _)| node.running).sum::<usize>() >= self.pool.workers() {
+        let is_on_core =
+            |(node, _): &(usize, &NodeFigures)| self.kinds[*node].side(*node) == Some(Side::Core);
+        let computing = nodes.iter().enumerate().filter(is_on_core);
+        if computing.map(|(_, node)| node.running).sum::<usize>() >= self.pool.num_threads() {
             Bound::Cores
         } else if let Some(full) = nodes.iter().rposition(|node| !node.has_slot && node.queued > 0) {
-            Bound::Stage(self.stages[self.segments[full].first_stage].name.clone())
+            Bound::Stage(self.name_at(full))
         } else if figures.bytes >= figures.bytes_budget {
             Bound::Memory
         } else if figures.items >= figures.items_budget {
             Bound::Items
-        } else if figures.source_is_busy && nodes[1..].iter().all(|node| node.running == 0) {
+        } else if figures.source_is_busy && figures.items == 0 {
             Bound::Source
         } else {
             Bound::Nothing
@@ -116,21 +98,20 @@ impl Run {
     }
 
     /// Why items wait before a node.
-    fn why(&self, segment: usize, node: &NodeFigures, credit_is_free: bool) -> Option<Waiting> {
+    fn why(&self, node: &NodeFigures, figures: &Figures) -> Option<Waiting> {
         if node.queued == 0 {
             return (node.running == 0).then_some(Waiting::Input);
         }
-        let kind = &self.segments[segment].kind;
         Some(if !node.has_slot {
             Waiting::Slot
-        } else if kind.is_ordered() {
-            Waiting::Order
+        } else if node.is_ready {
+            if node.gated && !figures.credit_is_free { Waiting::Credit } else { Waiting::Core }
         } else if node.buffered {
             Waiting::Batch
-        } else if !credit_is_free && kind.is_gated() {
-            Waiting::Credit
+        } else if node.ordered {
+            Waiting::Order
         } else {
-            Waiting::Core
+            Waiting::Others
         })
     }
 }

@@ -3,7 +3,9 @@
 use super::Run;
 use crate::error::RunError;
 use crate::report::{Progress, Report};
+use crate::stage::value::Values;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use tokio::task::JoinHandle;
 
 /// A run under way. Dropped before it is joined, it cancels the run.
@@ -27,7 +29,17 @@ impl Controls {
         self.run.progress()
     }
 
-    /// End of input: nothing more is born, what is in flight goes on to its end, and the run ends `Done`.
+    /// Closes the sources' gates: nothing more is born, what is in flight goes on. See [`resume`](Self::resume).
+    pub fn pause(&self) {
+        self.run.turn(|machine, _| machine.pause(true));
+    }
+
+    /// Opens the sources' gates again.
+    pub fn resume(&self) {
+        self.run.turn(|machine, _| machine.pause(false));
+    }
+
+    /// End of input, paused or not: nothing more is born, what is in flight goes on to its end, and the run ends `Done`.
     pub fn drain(&self) {
         self.run.drain();
     }
@@ -55,6 +67,16 @@ impl Handle {
         self.controls.progress()
     }
 
+    /// See [`Controls::pause`].
+    pub fn pause(&self) {
+        self.controls.pause();
+    }
+
+    /// See [`Controls::resume`].
+    pub fn resume(&self) {
+        self.controls.resume();
+    }
+
     /// See [`Controls::drain`].
     pub fn drain(&self) {
         self.controls.drain();
@@ -62,6 +84,32 @@ impl Handle {
 
     /// See [`Controls::cancel`].
     pub fn cancel(&self) {
+        self.controls.cancel();
+    }
+
+    /// Takes an item that is offered to somebody outside; nothing, when there will be none any more.
+    pub(crate) fn poll_offered(&self, node: usize, context: &mut Context<'_>) -> Poll<Option<Values>> {
+        let run = &self.controls.run;
+        let mut taken = None;
+        run.turn(|machine, _| taken = machine.take_offered(node));
+        if taken.is_some() {
+            return Poll::Ready(taken);
+        }
+        let mut state = run.lock();
+        if state.ended_at.is_some() || state.machine.is_stopping() {
+            return Poll::Ready(None);
+        }
+        // Between the turn and here something may have been offered.
+        if state.machine.has_offers() {
+            context.waker().wake_by_ref();
+        } else {
+            state.takers.push(context.waker().clone());
+        }
+        Poll::Pending
+    }
+
+    /// Nobody takes what is offered any more.
+    pub(crate) fn end_stream(&self) {
         self.controls.cancel();
     }
 

@@ -1,37 +1,41 @@
-//! Drives the machine: pool workers and Tokio tasks do what it decides, and tell it how that ended.
+//! Drives the machine: pool workers, Tokio tasks and device threads do what it decides, and tell it how that ended.
 //!
 //! Everything that happens goes through [`Run::turn`]: a change under the lock, the machine's consequences, and what
-//! follows from them outside the lock: io tasks spawned, a pool ticket if there is work for one more worker, and what
-//! has ended dropped.
+//! follows from them outside the lock: tasks spawned, a pool ticket if there is work for one more worker, device
+//! threads and takers woken, and what has ended dropped.
+//!
+//! | file | what |
+//! | --- | --- |
+//! | `worker` | tickets: what cores do |
+//! | `call`, `letter`, `arrival`, `clock` | what Tokio tasks do |
+//! | `device` | what device threads do |
+//! | `handle`, `figures`, `memory` | what users see |
 
+mod arrival;
+mod call;
 mod clock;
+mod device;
 mod figures;
 mod handle;
-mod io;
+mod letter;
 pub(crate) mod memory;
-mod source;
 mod worker;
 
 pub use handle::{Controls, Handle};
 
-use crate::error::{ItemError, RunError};
-use crate::machine::{Failure, Gone, Machine, Quantum};
-use crate::plan::{Compiled, Segment, StageInfo};
+use crate::error::RunError;
+use crate::machine::{Budget, Gone, Kind, Letter, Machine, Quantum, Side};
+use crate::plan::{Compiled, CompiledNode};
 use crate::report::Ended;
-use crate::stage::{AckHook, Children, Items, SinkWork, Value};
-use figures::Meter;
+use crate::stage::Work;
+use crate::stage::info::Info;
+use crate::stage::value::Values;
 use quipu_compute::ComputePool;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
 use std::time::Instant;
 use tokio::sync::{Notify, watch};
-
-/// What a token carries.
-pub(crate) enum Load {
-    Item(Value),
-    /// An item that a `flat_map` has begun to expand.
-    Children(Children),
-}
 
 /// Where a run stands, for the tasks that wait for the world.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -46,31 +50,35 @@ enum Phase {
 /// One execution of a flow.
 pub(crate) struct Run {
     state: Mutex<State>,
-    segments: Vec<Segment>,
-    stages: Vec<StageInfo>,
-    meters: Vec<Meter>,
+    /// What the nodes do. It goes when the run is over, and with it all that the user's functions hold.
+    works: Mutex<Option<Works>>,
+    kinds: Vec<Kind>,
+    stages: Vec<(Arc<Info>, usize)>,
     pool: ComputePool,
     runtime: tokio::runtime::Handle,
-    /// An iterator's place; empty while a birth has it. A stream is the source task's own.
-    source: Mutex<Option<Items>>,
-    on_ack: Option<AckHook>,
-    /// The sink's function; empty while a call has it.
-    sink: Mutex<Option<SinkWork>>,
     phase: watch::Sender<Phase>,
     over: watch::Sender<bool>,
-    /// A birth may start outside.
-    gate: Notify,
+    /// Births that may start outside, by node.
+    arrivals: Vec<arrival::Gate>,
+    /// Device threads wait for this, under the state's lock.
+    devices: Condvar,
     /// A partial batch has a deadline that the clock does not know.
     clock: Notify,
     started: Instant,
 }
 
+type Works = Arc<Vec<CompiledNode>>;
+
 struct State {
-    machine: Machine<Load>,
+    machine: Machine<Values>,
     /// Pool jobs of this run, waiting or running; at most one per worker.
     tickets: usize,
-    /// Threads that are dropping what has ended. The run is over only when they are done.
+    /// Threads that are dropping what has ended, or calling hooks. The run is over only when they are done.
     dropping: usize,
+    /// Device threads under way.
+    devices: usize,
+    /// Who waits for an item that is offered outside.
+    takers: Vec<Waker>,
     ended_at: Option<Instant>,
 }
 
@@ -82,32 +90,36 @@ pub(crate) fn start(
     pool: ComputePool,
 ) -> Result<Handle, RunError> {
     let runtime = tokio::runtime::Handle::try_current().map_err(|_| RunError::NoRuntime)?;
-    let kinds = compiled.segments.iter().map(|segment| segment.kind.clone()).collect();
-    let machine = Machine::new(kinds, items_budget, bytes_budget);
-    let (iterator, stream) = match compiled.source.items {
-        Items::Stream(stream) => (None, Some(stream)),
-        items @ Items::Iterator(_) => (Some(items), None),
-    };
+    let budget = Budget { items: items_budget, bytes: bytes_budget, workers: pool.num_threads() };
+    let kinds: Vec<Kind> = compiled.specs.iter().map(|spec| spec.kind.clone()).collect();
+    let machine = Machine::new(compiled.specs, budget);
+    let state = State { machine, tickets: 0, dropping: 0, devices: 0, takers: Vec::new(), ended_at: None };
+    let works = Arc::new(compiled.nodes);
     let run = Arc::new(Run {
-        state: Mutex::new(State { machine, tickets: 0, dropping: 0, ended_at: None }),
-        meters: compiled.stages.iter().map(|_| Meter::default()).collect(),
+        state: Mutex::new(state),
+        works: Mutex::new(Some(works.clone())),
+        arrivals: kinds.iter().map(|_| arrival::Gate::default()).collect(),
+        kinds,
         stages: compiled.stages,
-        segments: compiled.segments,
         pool,
-        source: Mutex::new(iterator),
-        on_ack: compiled.source.on_ack,
-        sink: Mutex::new(Some(compiled.sink)),
         phase: watch::Sender::new(Phase::Running),
         over: watch::Sender::new(false),
-        gate: Notify::new(),
+        devices: Condvar::new(),
         clock: Notify::new(),
         started: Instant::now(),
         runtime: runtime.clone(),
     });
     let mut tasks = vec![runtime.spawn(clock::keep(run.clone()))];
-    if let Some(stream) = stream {
-        tasks.push(runtime.spawn(source::poll(run.clone(), stream)));
+    for (node, work) in works.iter().enumerate() {
+        match &work.work {
+            Work::Arrivals(source) => {
+                tasks.push(runtime.spawn(arrival::keep(run.clone(), node, source.clone())))
+            }
+            Work::Host(host) => device::start(&run, node, host)?,
+            Work::Core(_) | Work::Call(_) | Work::Outside => {}
+        }
     }
+    drop(works);
     run.turn(|_, _| {});
     Ok(Handle::new(run, tasks))
 }
@@ -117,22 +129,32 @@ impl Run {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Changes the machine's state and does what follows from it.
-    fn turn(self: &Arc<Self>, change: impl FnOnce(&mut Machine<Load>, Instant)) {
-        self.turn_for(false, change);
+    /// What the nodes do, while the run lasts.
+    fn works(&self) -> Option<Works> {
+        self.works.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The same; a worker gets its next quantum with it, or has retired its ticket.
+    /// Changes the machine's state and does what follows from it.
+    fn turn(self: &Arc<Self>, change: impl FnOnce(&mut Machine<Values>, Instant)) {
+        self.turn_for(None, change);
+    }
+
+    /// The same; whoever asks for one gets its next quantum with it. A worker that gets none has retired its ticket.
     fn turn_for(
         self: &Arc<Self>,
-        worker: bool,
-        change: impl FnOnce(&mut Machine<Load>, Instant),
-    ) -> Option<Quantum<Load>> {
+        side: Option<Side>,
+        change: impl FnOnce(&mut Machine<Values>, Instant),
+    ) -> Option<Quantum<Values>> {
         let now = Instant::now();
         let mut state = self.lock();
         change(&mut state.machine, now);
-        let next = state.take_next(worker, now);
-        let after = state.consequences(self.pool.workers(), now);
+        state.machine.settle();
+        let next = side.and_then(|side| state.machine.take(side, now));
+        state.tickets -= usize::from(side == Some(Side::Core) && next.is_none());
+        let after = state.consequences(self.pool.num_threads(), now);
+        if state.devices > 0 {
+            self.devices.notify_all();
+        }
         drop(state);
         self.follow(after);
         next
@@ -146,14 +168,21 @@ impl Run {
         for quantum in after.starts {
             self.start_waiting(quantum);
         }
+        if let Some(letter) = after.letter {
+            self.spawn_letter(letter);
+        }
         if after.wants_worker {
             self.spawn_ticket();
         }
         if after.clock_is_late {
             self.clock.notify_one();
         }
-        drop(after.gone);
-        if after.is_over || (after.is_heavy && self.has_dropped()) {
+        after.takers.into_iter().for_each(Waker::wake);
+        let is_heavy = !after.gone.is_empty();
+        if is_heavy {
+            part_with(after.gone);
+        }
+        if after.is_over || (is_heavy && self.has_dropped()) {
             self.finish();
         }
     }
@@ -167,13 +196,18 @@ impl Run {
 
     /// The last act: sources and sinks are dropped, tasks end, `join` returns.
     fn finish(&self) {
-        let source = self.source.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let sink = self.sink.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if catch_unwind(AssertUnwindSafe(move || drop((source, sink)))).is_err() {
-            tracing::error!("dropping a source or sink panicked");
+        let works = self.works.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if catch_unwind(AssertUnwindSafe(move || drop(works))).is_err() {
+            tracing::error!("dropping a stage's function panicked");
         }
         self.enter_phase(Phase::Stopping);
         self.over.send_replace(true);
+        let takers = {
+            let mut state = self.lock();
+            self.devices.notify_all();
+            std::mem::take(&mut state.takers)
+        };
+        takers.into_iter().for_each(Waker::wake);
     }
 
     fn drain(self: &Arc<Self>) {
@@ -203,55 +237,61 @@ impl Run {
         let _ = self.phase.subscribe().wait_for(|phase| *phase == Phase::Stopping).await;
     }
 
-    /// A failure of a stage, judged by its policy.
-    fn failure(&self, stage: usize, error: ItemError) -> Failure {
-        let info = &self.stages[stage];
-        Failure { stage: info.name.clone(), key: None, error, verdict: info.verdict.clone() }
-    }
-
-    fn start_waiting(self: &Arc<Self>, quantum: Quantum<Load>) {
-        match quantum {
-            Quantum::Birth => self.gate.notify_one(),
-            Quantum::Token { node, token } => self.spawn_waiting(node, token),
-            Quantum::Letter(letter) => self.spawn_letter(letter),
-            Quantum::Batch { .. } => unreachable!("batches compute"),
+    fn start_waiting(self: &Arc<Self>, quantum: Quantum<Values>) {
+        let node = quantum.started.node;
+        if matches!(self.kinds[node], Kind::Source { .. }) {
+            self.arrivals[node].open(quantum);
+        } else {
+            self.spawn_call(quantum);
         }
     }
 }
 
-/// What a turn leads to, besides a worker's next quantum.
+/// Drops what has ended, and calls the hooks of what is acknowledged. This is user code.
+fn part_with(gone: Gone<Values>) {
+    let Gone { values, acknowledged, refused } = gone;
+    for hook in acknowledged {
+        if catch_unwind(AssertUnwindSafe(hook)).is_err() {
+            tracing::error!("an `on_ack` hook panicked");
+        }
+    }
+    for value in values {
+        if catch_unwind(AssertUnwindSafe(move || drop(value))).is_err() {
+            tracing::error!("dropping an item panicked");
+        }
+    }
+    if catch_unwind(AssertUnwindSafe(move || drop(refused))).is_err() {
+        tracing::error!("dropping an `on_ack` hook panicked");
+    }
+}
+
+/// What a turn leads to, besides somebody's next quantum.
 struct Consequences {
-    starts: Vec<Quantum<Load>>,
+    starts: Vec<Quantum<Values>>,
+    letter: Option<Letter>,
     wants_worker: bool,
-    gone: Vec<Gone<Load>>,
-    /// Whether dropping `gone` runs user code, which the run's end must wait for.
-    is_heavy: bool,
+    gone: Gone<Values>,
+    takers: Vec<Waker>,
     clock_is_late: bool,
     is_stopping: bool,
     is_over: bool,
 }
 
 impl State {
-    /// A worker's next quantum; its ticket is retired if there is none.
-    fn take_next(&mut self, worker: bool, now: Instant) -> Option<Quantum<Load>> {
-        self.machine.settle();
-        let next = if worker { self.machine.take_cpu(now) } else { None };
-        self.tickets -= usize::from(worker && next.is_none());
-        next
-    }
-
     fn consequences(&mut self, workers: usize, now: Instant) -> Consequences {
-        let starts = std::iter::from_fn(|| self.machine.take_waiting(now)).collect();
-        let wants_worker = self.tickets < workers && self.machine.has_cpu();
+        let starts = std::iter::from_fn(|| self.machine.take(Side::Tokio, now)).collect();
+        let letter = self.machine.take_letter();
+        let wants_worker = self.tickets < workers && self.machine.has_work(Side::Core);
         self.tickets += usize::from(wants_worker);
         let gone = self.machine.take_gone();
-        let is_heavy = gone.iter().any(Gone::is_heavy);
-        self.dropping += usize::from(is_heavy);
+        self.dropping += usize::from(!gone.is_empty());
+        let is_offered = !self.takers.is_empty() && self.machine.has_offers();
         Consequences {
             starts,
+            letter,
             wants_worker,
             gone,
-            is_heavy,
+            takers: if is_offered { std::mem::take(&mut self.takers) } else { Vec::new() },
             clock_is_late: self.machine.take_clock_is_late(),
             is_stopping: self.machine.is_stopping(),
             is_over: self.is_over(now),

@@ -1,33 +1,37 @@
 //! `batch`: several items become one `Vec`, and keep each member's position, credit and acknowledgement.
 
-use super::{Measure, Stage, Value, Work, open};
+use super::exit::{Ask, Exit};
+use super::info::{Info, Tally, nanoseconds};
+use super::value::Values;
+use super::{Core, Work};
 use crate::flow::Flow;
-use crate::weigh::{ByFunction, Weigher, Weighing, weigher};
-use std::marker::PhantomData;
+use crate::machine::{Block, Kind, Member, Outcome, Quantum, Size, Task};
+use crate::weigh::{ByFunction, Weighing};
+use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How large a batch is: a maximum in items, bytes or weight, and perhaps in time.
 ///
 /// An item that would take a batch past its maximum closes the batch first; one that is larger by itself travels alone.
 pub struct Batch<T> {
     pub(crate) size: BatchSize,
-    item: PhantomData<fn(T)>,
+    weight: Option<super::exit::Weigher<T>>,
 }
 
 /// A batch's size, erased.
-#[derive(Clone)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct BatchSize {
     pub(crate) max: usize,
     pub(crate) unit: Unit,
     pub(crate) within: Option<Duration>,
 }
 
-#[derive(Clone)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) enum Unit {
     Items,
     Bytes,
-    Weight(Measure),
+    Weight,
 }
 
 impl<T: 'static> Batch<T> {
@@ -45,7 +49,7 @@ impl<T: 'static> Batch<T> {
 
     /// So much of what `weight` says of each item: tokens, rows, pixels.
     pub fn weight(max: usize, weight: impl Fn(&T) -> usize + Send + Sync + 'static) -> Self {
-        Self::of(max, Unit::Weight(weigher(weight)))
+        Self { weight: Some(Arc::new(weight)), ..Self::of(max, Unit::Weight) }
     }
 
     /// Not later than this after its first item, full or not.
@@ -56,7 +60,7 @@ impl<T: 'static> Batch<T> {
     }
 
     fn of(max: usize, unit: Unit) -> Self {
-        Self { size: BatchSize { max, unit, within: None }, item: PhantomData }
+        Self { size: BatchSize { max, unit, within: None }, weight: None }
     }
 }
 
@@ -71,7 +75,7 @@ impl std::fmt::Display for BatchSize {
         let unit = match self.unit {
             Unit::Items => "items",
             Unit::Bytes => "bytes",
-            Unit::Weight(_) => "of weight",
+            Unit::Weight => "of weight",
         };
         write!(f, "≤ {} {unit}", self.max)?;
         self.within.map_or(Ok(()), |delay| write!(f, " within {delay:?}"))
@@ -82,8 +86,29 @@ impl std::fmt::Display for BatchSize {
 #[derive(Debug)]
 pub struct Batched;
 
+impl BatchSize {
+    /// As the machine knows it.
+    pub(crate) fn size(&self) -> Size {
+        Size { max: self.max as u64, within: self.within }
+    }
+}
+
+impl<T: 'static> Batch<T> {
+    /// What an item counts for.
+    pub(crate) fn ask(&self) -> Ask<T> {
+        match &self.weight {
+            Some(weight) => {
+                let weight = weight.clone();
+                Arc::new(move |item, _| weight(item) as u64)
+            }
+            None if matches!(self.size.unit, Unit::Bytes) => Arc::new(|_, bytes| bytes),
+            None => Arc::new(|_, _| 1),
+        }
+    }
+}
+
 impl<T: Send + 'static, S, W: Weighing<T>> Flow<T, S, W> {
-    /// Gathers items into `Vec`s, each oldest first.
+    /// Gathers items into `Vec`s, each oldest first. They keep each member's credit and acknowledgement.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]
@@ -97,18 +122,61 @@ impl<T: Send + 'static, S, W: Weighing<T>> Flow<T, S, W> {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn batch(self, size: Batch<T>) -> Flow<Vec<T>, Batched, ByFunction> {
-        let gather =
-            |values: Vec<Value>| -> Value { Box::new(values.into_iter().map(open::<T>).collect::<Vec<T>>()) };
-        let (mut flow, each) = self.weighed();
-        flow.push(Stage::new(Work::Batch { size: size.size, gather: Arc::new(gather) }));
-        flow.retyped(ByFunction(sum_of::<T>(each)))
+    pub fn batch(self, size: Batch<T>) -> Flow<Vec<T>, Batched, ByFunction<Vec<T>>> {
+        let info = Info::new("batch");
+        let each = self.weight.clone().weigher();
+        // It weighs what its members weigh, and no more: gathering waits for no credit, so it must not grow anything.
+        let weight = ByFunction(Arc::new(move |batch: &Vec<T>| batch.iter().map(|item| each(item)).sum()));
+        let ask = size.ask();
+        self.then(Kind::Batch { size: size.size.size() }, info.clone(), Some(ask), weight, move |exit| {
+            Work::Core(Arc::new(Gatherer { exit, info }))
+        })
     }
 }
 
-/// A batch weighs what its members weigh, and no more: gathering waits for no credit, so it must not grow anything.
-fn sum_of<T: 'static>(each: Weigher) -> Weigher {
-    Arc::new(move |batch| {
-        batch.downcast_ref::<Vec<T>>().map_or(0, |members| members.iter().map(|item| each(item)).sum())
-    })
+struct Gatherer<T> {
+    exit: Exit<Vec<T>>,
+    info: Arc<Info>,
+}
+
+impl<T: Send + 'static> Core for Gatherer<T> {
+    fn run(&self, quantum: Quantum<Values>) -> Outcome<Values> {
+        let Quantum { started, task: Task::Batch(blocks), .. } = quantum else {
+            unreachable!("a batch is made of a batch")
+        };
+        let began = Instant::now();
+        let mut outcome = Outcome::new(started);
+        let (values, members) = flatten::<T>(blocks);
+        let count = members.len() as u64;
+        let batch = Vec::from(values);
+        let mut member = Member::batch(&members);
+        match self.exit.try_appraise(&batch, &mut member) {
+            Ok(()) => {
+                outcome.moved.push((0, Block::new(Values::one(batch), VecDeque::from([member]), began)));
+                outcome.melted = members;
+            }
+            Err(error) => {
+                let failure = self.info.failure(error);
+                outcome.failed.extend(members.into_iter().map(|member| (member, failure.clone())));
+            }
+        }
+        outcome.worked = 1;
+        outcome.spent = began.elapsed();
+        let failed = outcome.failed.len() as u64;
+        let busy_ns = nanoseconds(outcome.spent);
+        self.info.meter.add(Tally { entered: count, left: count - failed, failed, busy_ns });
+        outcome
+    }
+}
+
+/// The values and members of several blocks, one behind the other.
+pub(crate) fn flatten<T: Send + 'static>(blocks: VecDeque<Block<Values>>) -> (VecDeque<T>, VecDeque<Member>) {
+    let mut blocks = blocks.into_iter();
+    let Some(Block { values, mut members, .. }) = blocks.next() else { return Default::default() };
+    let mut values = values.column::<T>();
+    for block in blocks {
+        values.append(&mut block.values.column::<T>());
+        members.extend(block.members);
+    }
+    (values, members)
 }

@@ -1,10 +1,16 @@
-//! `io`: work that waits. Each item is a spawned Tokio task, so nothing depends on anyone polling.
+//! `io`: work that waits. Tokio tasks carry it, so nothing depends on anyone polling.
 
-use super::{IoWork, Stage, Value, Work, open};
+use super::Work;
+use super::exit::{Exit, Reserve};
+use super::info::Info;
+use super::value::Values;
 use crate::error::{BoxError, ItemError};
 use crate::flow::Flow;
+use crate::machine::{Kind, Member};
+use crate::plan::Node;
 use crate::weigh::{ByType, Weighing};
 use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +20,38 @@ pub(crate) const IO_SLOTS: usize = 64;
 
 /// How long an io waits before its first retry unless `.backoff(…)` says otherwise.
 const BACKOFF_FIRST: Duration = Duration::from_millis(100);
+
+/// Work for a Tokio task, on one item.
+pub(crate) trait Call: Send + Sync {
+    /// Starts the call.
+    fn call(&self, values: Values) -> BoxFuture<'static, Result<Answer, ItemError>>;
+    /// A copy for another try.
+    fn copy(&self, values: &Values) -> Option<Values>;
+    /// Appraises what the call has made.
+    fn appraise(&self, values: &Values, member: &mut Member) -> Result<(), ItemError>;
+    fn info(&self) -> &Arc<Info>;
+}
+
+/// How a call ended well.
+pub(crate) enum Answer {
+    /// It has made this of its item.
+    Made(Values),
+    Delivered,
+}
+
+/// How a node's calls are made.
+#[derive(Clone, Debug)]
+pub(crate) struct IoSettings {
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) retries: u32,
+    pub(crate) backoff: Duration,
+}
+
+impl Default for IoSettings {
+    fn default() -> Self {
+        Self { timeout: None, retries: 0, backoff: BACKOFF_FIRST }
+    }
+}
 
 /// Marks a flow whose last stage is an io over `T`.
 #[derive(Debug)]
@@ -42,20 +80,55 @@ impl<T: Send + 'static, S, W: Weighing<T>> Flow<T, S, W> {
         F: Fn(T) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<U, E>> + Send + 'static,
     {
-        let run = move |value| -> super::Future<Value> {
-            let answer = run(open::<T>(value));
-            async move { answer.await.map(|item| Box::new(item) as Value).map_err(ItemError::user) }.boxed()
+        let (info, reserve) = (Info::new("io"), Arc::new(Reserve::<T>::default()));
+        let asks = reserve.clone();
+        let (of, made_by) = (reserve.clone(), info.clone());
+        let kind = Kind::Io { slots: IO_SLOTS, grows: true };
+        let make = move |exit| -> Work {
+            Work::Call(Arc::new(IoCall { run, exit, info: made_by, reserve: of, answer: PhantomData }))
         };
-        let work = IoWork {
-            run: Arc::new(run),
-            limit: IO_SLOTS,
-            timeout: None,
-            retries: 0,
-            backoff: BACKOFF_FIRST,
-            copy: None,
-            at_most: None,
-        };
-        self.then(Stage::new(Work::Io(work)), ByType)
+        let ask = Arc::new(move |item: &T, bytes| asks.of(item, bytes));
+        let mut flow = self.then(kind, info, Some(ask), ByType, make);
+        if let Some(node) = flow.last_node() {
+            node.hook = Some(Box::new(reserve));
+        }
+        flow
+    }
+}
+
+struct IoCall<T, U, F, Fut> {
+    run: F,
+    exit: Exit<U>,
+    info: Arc<Info>,
+    reserve: Arc<Reserve<T>>,
+    answer: PhantomData<fn() -> Fut>,
+}
+
+impl<T, U, E, F, Fut> Call for IoCall<T, U, F, Fut>
+where
+    T: Send + 'static,
+    U: Send + 'static,
+    E: Into<BoxError>,
+    F: Fn(T) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<U, E>> + Send + 'static,
+{
+    fn call(&self, values: Values) -> BoxFuture<'static, Result<Answer, ItemError>> {
+        let answer = (self.run)(values.single::<T>());
+        async move { answer.await.map(|item| Answer::Made(Values::one(item))).map_err(ItemError::user) }
+            .boxed()
+    }
+
+    fn copy(&self, values: &Values) -> Option<Values> {
+        let copy = self.reserve.copy.get()?;
+        values.peek::<T>().map(|item| Values::one(copy(item)))
+    }
+
+    fn appraise(&self, values: &Values, member: &mut Member) -> Result<(), ItemError> {
+        values.peek::<U>().map_or(Ok(()), |item| self.exit.try_appraise(item, member))
+    }
+
+    fn info(&self) -> &Arc<Info> {
+        &self.info
     }
 }
 
@@ -63,13 +136,13 @@ impl<T: Send + 'static, U, W> Flow<U, Io<T>, W> {
     /// At most so many items at once.
     #[must_use]
     pub fn limit(self, items: usize) -> Self {
-        self.with_io(|io| io.limit = items)
+        self.with_node(|node| node.spec.kind = Kind::Io { slots: items, grows: true })
     }
 
     /// Each attempt may take this long; then it is dropped and counts as failed.
     #[must_use]
     pub fn timeout(self, each: Duration) -> Self {
-        self.with_io(|io| io.timeout = Some(each))
+        self.with_node(|node| node.io.timeout = Some(each))
     }
 
     /// A failed item is tried up to `more` times again, after a growing, jittered pause in which it takes no slot. The
@@ -79,19 +152,18 @@ impl<T: Send + 'static, U, W> Flow<U, Io<T>, W> {
     where
         T: Clone,
     {
-        self.with_io(|io| {
-            io.retries = more;
-            io.copy = Some(Arc::new(|value| {
-                let copy: T = value.downcast_ref::<T>()?.clone();
-                Some(Box::new(copy))
-            }));
+        self.with_node(|node| {
+            node.io.retries = more;
+            if let Some(reserve) = reserve_of::<T>(node) {
+                let _ = reserve.copy.set(T::clone);
+            }
         })
     }
 
     /// How long the pause before the first retry is; it doubles with each.
     #[must_use]
     pub fn backoff(self, first: Duration) -> Self {
-        self.with_io(|io| io.backoff = first)
+        self.with_node(|node| node.io.backoff = first)
     }
 
     /// What `run` will make of an item is at most so many bytes. They are charged before it starts, so that many at
@@ -101,16 +173,21 @@ impl<T: Send + 'static, U, W> Flow<U, Io<T>, W> {
     where
         F: Fn(&T) -> usize + Send + Sync + 'static,
     {
-        self.with_io(|io| {
-            io.at_most =
-                Some(Arc::new(move |value| value.downcast_ref::<T>().map_or(0, |item| bytes(item) as u64)));
+        self.with_node(|node| {
+            if let Some(reserve) = reserve_of::<T>(node) {
+                let _ = reserve.at_most.set(Arc::new(bytes));
+            }
         })
     }
 
-    fn with_io(mut self, change: impl FnOnce(&mut IoWork)) -> Self {
-        if let Work::Io(io) = &mut self.last_mut().work {
-            change(io);
+    fn with_node(mut self, change: impl FnOnce(&mut Node)) -> Self {
+        if let Some(node) = self.last_node() {
+            change(node);
         }
         self
     }
+}
+
+fn reserve_of<T: 'static>(node: &Node) -> Option<&Arc<Reserve<T>>> {
+    node.hook.as_ref()?.downcast_ref()
 }

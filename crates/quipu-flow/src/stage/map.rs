@@ -1,10 +1,11 @@
-//! `map`, `try_map`, `filter`: stateless work for a core. Neighbours are fused and run in one go.
+//! `map`, `try_map`, `filter`, `filter_map`, `inspect`: stateless work for a core. Neighbours are fused and run in one
+//! go.
 
-use super::{Stage, Step, Value, Work, open};
+use super::chain::{Filter, Map, TryMap};
+use super::info::Info;
 use crate::error::{BoxError, ItemError};
 use crate::flow::Flow;
 use crate::weigh::{ByType, Weighing};
-use std::sync::Arc;
 
 /// Marks a flow whose last stage computes.
 #[derive(Debug)]
@@ -21,7 +22,7 @@ impl<T: Send + 'static, S, W: Weighing<T>> Flow<T, S, W> {
     ///     .try_map(|text| text.parse::<u32>()).on_error(quipu_flow::OnError::Skip)
     ///     .filter(|number| *number > 1)
     ///     .map(|number| number * 2)
-    ///     .sink(async |number| { assert_eq!(number, 6); Ok::<(), String>(()) })
+    ///     .for_each(|number| assert_eq!(number, 6))
     ///     .run().await?;
     /// let ends = report.ends;
     /// assert_eq!((ends.delivered, ends.filtered, ends.skipped), (1, 1, 1));
@@ -33,8 +34,7 @@ impl<T: Send + 'static, S, W: Weighing<T>> Flow<T, S, W> {
         U: Send + 'static,
         F: Fn(T) -> U + Send + Sync + 'static,
     {
-        let step = Arc::new(move |value| Ok(Some(Box::new(run(open::<T>(value))) as Value)));
-        self.compute("map", true, step)
+        self.fuse(Info::new("map"), true, |_| ByType, |before, stage| Box::new(Map { before, stage, run }))
     }
 
     /// Turns each item into another, or fails it.
@@ -44,28 +44,77 @@ impl<T: Send + 'static, S, W: Weighing<T>> Flow<T, S, W> {
         E: Into<BoxError>,
         F: Fn(T) -> Result<U, E> + Send + Sync + 'static,
     {
-        let step = Arc::new(move |value| match run(open::<T>(value)) {
-            Ok(item) => Ok(Some(Box::new(item) as Value)),
-            Err(error) => Err(ItemError::user(error)),
-        });
-        self.compute("try_map", true, step)
+        let run = move |item| run(item).map(Some).map_err(ItemError::user);
+        self.fuse(
+            Info::new("try_map"),
+            true,
+            |_| ByType,
+            |before, stage| Box::new(TryMap { before, stage, run }),
+        )
     }
 
     /// Lets through the items for which `keep` is true; the others end *filtered*.
     pub fn filter<F>(self, keep: F) -> Flow<T, Cpu, W>
     where
         F: Fn(&T) -> bool + Send + Sync + 'static,
-        W: Clone,
     {
-        let weight = self.weight.clone();
-        let step = Arc::new(move |value: Value| {
-            let stays = value.downcast_ref::<T>().is_some_and(&keep);
-            Ok(stays.then_some(value))
-        });
-        self.then(Stage::new(Work::Map { verb: "filter", grows: false, step }), weight)
+        self.fuse(Info::new("filter"), false, W::clone, |before, stage| {
+            Box::new(Filter { before, stage, keep })
+        })
     }
 
-    fn compute<U: Send + 'static>(self, verb: &'static str, grows: bool, step: Step) -> Flow<U, Cpu> {
-        self.then(Stage::new(Work::Map { verb, grows, step }), ByType)
+    /// Turns each item into another, or into none: then it ends *filtered*.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let report = quipu_flow::Flow::from_iter(["7", "x"])
+    ///     .filter_map(|text| text.parse::<u32>().ok())
+    ///     .for_each(|number| assert_eq!(number, 7))
+    ///     .run().await?;
+    /// assert_eq!((report.ends.delivered, report.ends.filtered), (1, 1));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn filter_map<U, F>(self, run: F) -> Flow<U, Cpu>
+    where
+        U: Send + 'static,
+        F: Fn(T) -> Option<U> + Send + Sync + 'static,
+    {
+        let run = move |item| Ok(run(item));
+        self.fuse(
+            Info::new("filter_map"),
+            true,
+            |_| ByType,
+            |before, stage| Box::new(TryMap { before, stage, run }),
+        )
+    }
+
+    /// Looks at each item on its way.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+    /// static SUM: AtomicU64 = AtomicU64::new(0);
+    /// quipu_flow::Flow::from_iter(1..=4u64)
+    ///     .inspect(|number| { SUM.fetch_add(*number, Relaxed); })
+    ///     .for_each(drop)
+    ///     .run().await?;
+    /// assert_eq!(SUM.load(Relaxed), 10);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn inspect<F>(self, look: F) -> Flow<T, Cpu, W>
+    where
+        F: Fn(&T) + Send + Sync + 'static,
+    {
+        let keep = move |item: &T| {
+            look(item);
+            true
+        };
+        self.fuse(Info::new("inspect"), false, W::clone, |before, stage| {
+            Box::new(Filter { before, stage, keep })
+        })
     }
 }

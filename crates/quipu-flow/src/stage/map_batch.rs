@@ -1,10 +1,19 @@
 //! `map_batch`: work that wants many items at once and gives as many back, one to one; behind it they are items again.
 
-use super::{Batch, Stage, Value, Work, open};
+use super::batch::flatten;
+use super::exit::Exit;
+use super::info::{Info, Tally, nanoseconds};
+use super::value::{Made, Values};
+use super::{Batch, Core, Work};
 use crate::error::{BoxError, ItemError};
 use crate::flow::Flow;
+use crate::machine::{Block, Kind, Outcome, Quantum, Started, Task};
+use crate::supervise::contain;
 use crate::weigh::{ByType, Weighing};
+use std::collections::VecDeque;
+use std::marker::PhantomData;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// What a batch function may return: as many outputs as it was given items, or one error for all of them.
 pub trait Outputs {
@@ -61,15 +70,77 @@ impl<T: Send + 'static, S, W: Weighing<T>> Flow<T, S, W> {
         R::Item: Send + 'static,
         F: Fn(Vec<T>) -> R + Send + Sync + 'static,
     {
-        let run = move |values: Vec<Value>| {
-            let given = values.len();
-            let outputs =
-                run(values.into_iter().map(open::<T>).collect()).into_outputs().map_err(ItemError::user)?;
-            if outputs.len() != given {
-                return Err(ItemError::WrongLength { given, returned: outputs.len() });
-            }
-            Ok(outputs.into_iter().map(|output| Box::new(output) as Value).collect())
-        };
-        self.then(Stage::new(Work::MapBatch { size: size.size, run: Arc::new(run) }), ByType)
+        let (info, ask) = (Info::new("map_batch"), size.ask());
+        let kind = Kind::MapBatch { size: size.size.size(), grows: true };
+        self.then(kind, info.clone(), Some(ask), ByType, move |exit| {
+            Work::Core(Arc::new(BatchMapper { run, exit, info, item: PhantomData }))
+        })
     }
+}
+
+struct BatchMapper<T, U, F> {
+    run: F,
+    exit: Exit<U>,
+    info: Arc<Info>,
+    item: PhantomData<fn(T)>,
+}
+
+impl<T, R, F> Core for BatchMapper<T, R::Item, F>
+where
+    T: Send + 'static,
+    R: Outputs,
+    R::Item: Send + 'static,
+    F: Fn(Vec<T>) -> R + Send + Sync,
+{
+    fn run(&self, quantum: Quantum<Values>) -> Outcome<Values> {
+        let Quantum { started, task: Task::Batch(blocks), .. } = quantum else {
+            unreachable!("a batch is worked on as one")
+        };
+        map_blocks(started, blocks, &self.exit, &self.info, |items| (self.run)(items).into_outputs())
+    }
+}
+
+/// Works on a batch: output *n* takes the place of input *n*.
+pub(crate) fn map_blocks<T: Send + 'static, U: Send + 'static>(
+    started: Started,
+    blocks: VecDeque<Block<Values>>,
+    exit: &Exit<U>,
+    info: &Info,
+    run: impl FnOnce(Vec<T>) -> Result<Vec<U>, BoxError>,
+) -> Outcome<Values> {
+    let began = Instant::now();
+    let mut outcome = Outcome::new(started);
+    let (values, members) = flatten::<T>(blocks);
+    let given = members.len();
+    let outputs = contain(|| run(Vec::from(values)).map_err(ItemError::user)).and_then(|outputs| {
+        let returned = outputs.len();
+        if returned == given { Ok(outputs) } else { Err(ItemError::WrongLength { given, returned }) }
+    });
+    match outputs {
+        Ok(outputs) => {
+            let mut made = Made::with_capacity(given);
+            for (output, mut member) in outputs.into_iter().zip(members) {
+                match exit.try_appraise(&output, &mut member) {
+                    Ok(()) => made.push(output, member),
+                    Err(error) => outcome.failed.push((member, info.failure(error))),
+                }
+            }
+            if !made.members.is_empty() {
+                outcome.moved.push((0, Block::new(Values::of(made.values), made.members, began)));
+            }
+        }
+        Err(error) => {
+            let failure = info.failure(error);
+            outcome.failed.extend(members.into_iter().map(|member| (member, failure.clone())));
+        }
+    }
+    (outcome.worked, outcome.spent) = (1, began.elapsed());
+    let (given, failed) = (given as u64, outcome.failed.len() as u64);
+    info.meter.add(Tally {
+        entered: given,
+        left: given - failed,
+        failed,
+        busy_ns: nanoseconds(outcome.spent),
+    });
+    outcome
 }

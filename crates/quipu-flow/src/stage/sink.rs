@@ -1,19 +1,22 @@
-//! `sink`: where items are delivered, one call at a time. Its `Ok` gives back credit and acknowledges.
+//! `sink`: where items are delivered. Its `Ok` gives back credit and acknowledges.
 
-use super::{Stage, Work, open};
+use super::Work;
+use super::info::Info;
+use super::io::{Answer, Call};
+use super::value::Values;
 use crate::error::{BoxError, ItemError};
 use crate::flow::Flow;
+use crate::machine::{Kind, Member};
 use crate::pipeline::Pipeline;
 use crate::weigh::Weighing;
 use futures_util::FutureExt;
-
-/// Marks a finished pipeline's last stage.
-#[derive(Debug)]
-pub struct Sink;
+use futures_util::future::BoxFuture;
+use std::marker::PhantomData;
+use std::sync::{Arc, Mutex, PoisonError};
 
 impl<T: Send + 'static, S, W: Weighing<T>> Flow<T, S, W> {
     /// Ends the flow in an async function. It is called for one item after the other, the next when the last has been
-    /// answered.
+    /// answered; `.limit(n)` lets so many be answered at once, `.ordered()` makes their order the source's.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]
@@ -30,18 +33,49 @@ impl<T: Send + 'static, S, W: Weighing<T>> Flow<T, S, W> {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn sink<E, F, Fut>(self, mut run: F) -> Pipeline
+    pub fn sink<E, F, Fut>(self, run: F) -> Pipeline
     where
         E: Into<BoxError>,
         F: FnMut(T) -> Fut + Send + 'static,
         Fut: Future<Output = Result<(), E>> + Send + 'static,
     {
-        let run = move |value| {
-            let answer = run(open::<T>(value));
-            async move { answer.await.map_err(ItemError::user) }.boxed()
-        };
-        let (mut flow, _) = self.weighed();
-        flow.push(Stage::new(Work::Sink { ordered: false, run: Box::new(run) }));
-        Pipeline::new(flow.into_stages())
+        let info = Info::new("sink");
+        let (mut graph, inlets) = self.close(None);
+        let work = SinkCall { run: Mutex::new(run), info: info.clone(), item: PhantomData };
+        let kind = Kind::Serial { ordered: false, waits: true, grows: false };
+        graph.add(&inlets, kind, Work::Call(Arc::new(work)), vec![info]);
+        Pipeline::new(graph)
+    }
+}
+
+struct SinkCall<T, F> {
+    /// Held only while the function makes its future, by one task at a time.
+    run: Mutex<F>,
+    info: Arc<Info>,
+    item: PhantomData<fn(T)>,
+}
+
+impl<T, E, F, Fut> Call for SinkCall<T, F>
+where
+    T: Send + 'static,
+    E: Into<BoxError>,
+    F: FnMut(T) -> Fut + Send,
+    Fut: Future<Output = Result<(), E>> + Send + 'static,
+{
+    fn call(&self, values: Values) -> BoxFuture<'static, Result<Answer, ItemError>> {
+        let answer = (self.run.lock().unwrap_or_else(PoisonError::into_inner))(values.single::<T>());
+        async move { answer.await.map(|()| Answer::Delivered).map_err(ItemError::user) }.boxed()
+    }
+
+    fn copy(&self, _: &Values) -> Option<Values> {
+        None
+    }
+
+    fn appraise(&self, _: &Values, _: &mut Member) -> Result<(), ItemError> {
+        Ok(())
+    }
+
+    fn info(&self) -> &Arc<Info> {
+        &self.info
     }
 }

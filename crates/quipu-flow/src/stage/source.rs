@@ -1,16 +1,36 @@
-//! Sources: where items are born. Births are gated; nothing is fetched that there is no credit for.
+//! Where items come from: an iterator, a stream, a channel.
 
-use super::{Items, SourceWork, Stage, Value, Work};
-use crate::flow::Flow;
+use super::chain::Pacer;
+use super::exit::Exit;
+use super::info::{Info, Tally, nanoseconds};
+use super::value::{Made, Values};
+use super::{Core, Work};
+use crate::error::ItemError;
+use crate::flow::{End, Flow};
+use crate::machine::{Allowance, Block, Failure, Hook, Kind, Member, Outcome, Quantum, Started, Verdict};
+use crate::plan::Graph;
+use crate::supervise::{contain, contain_async};
 use crate::weigh::ByType;
-use futures_core::Stream;
-use futures_util::{StreamExt, stream};
-use std::sync::Arc;
+use futures_util::stream::BoxStream;
+use futures_util::{FutureExt, Stream, StreamExt, future::BoxFuture, stream};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Instant;
 use tokio::sync::mpsc;
 
 /// Marks a flow whose last stage is its source.
 #[derive(Debug)]
 pub struct Source;
+
+/// What is called when an item is acknowledged; made of the item as it is born.
+pub(crate) type OnAck<T> = Arc<OnceLock<Box<dyn Fn(&T) -> Hook + Send + Sync>>>;
+
+/// A source outside the pool: one task waits for it.
+pub(crate) trait Arrivals: Send + Sync {
+    /// Waits until there is an item; false when there will be none any more, or the source broke.
+    fn wait(&self) -> BoxFuture<'_, bool>;
+    /// The items that are there, born now.
+    fn take(&self, started: Started, allow: Allowance) -> Outcome<Values>;
+}
 
 impl<T: Send + 'static> Flow<T> {
     /// A flow of an iterator's items. `next` is called on the pool, one call at a time, when there is credit.
@@ -20,13 +40,21 @@ impl<T: Send + 'static> Flow<T> {
         I: IntoIterator<Item = T>,
         I::IntoIter: Send + 'static,
     {
-        let items = items.into_iter().map(|item| Box::new(item) as Value);
-        Self::from_items(Items::Iterator(Box::new(items)))
+        let items = items.into_iter();
+        Self::source(false, move |exit, info, hook| {
+            let birth = Birth { exit, info, hook };
+            Work::Core(Arc::new(FromIterator { items: Mutex::new(Some(items)), birth }))
+        })
     }
 
-    /// A flow of a stream's items; a Tokio task polls it when there is credit.
+    /// A flow of a stream's items; a Tokio task polls it, and holds one item back while there is no credit.
     pub fn from_stream(items: impl Stream<Item = T> + Send + 'static) -> Self {
-        Self::from_items(Items::Stream(items.map(|item| Box::new(item) as Value).boxed()))
+        let items = items.boxed();
+        Self::source(true, move |exit, info, hook| {
+            let birth = Birth { exit, info, hook };
+            let stream = Arriving { items, first: None, broken: None };
+            Work::Arrivals(Arc::new(FromStream { stream: Mutex::new(Some(stream)), birth }))
+        })
     }
 
     /// A flow of what comes through a bounded channel, until its senders are gone. A run that ends or drains closes
@@ -52,15 +80,23 @@ impl<T: Send + 'static> Flow<T> {
         Self::from_stream(stream::poll_fn(move |context| items.poll_recv(context)))
     }
 
-    fn from_items(items: Items) -> Self {
-        Self::start(Stage::new(Work::Source(SourceWork { items, on_ack: None })), ByType)
+    fn source(
+        external: bool,
+        make: impl FnOnce(Exit<T>, Arc<Info>, OnAck<T>) -> Work + Send + 'static,
+    ) -> Self {
+        let mut graph = Graph::default();
+        let (info, hook) = (Info::new("source"), OnAck::default());
+        let node = graph.add(&[], Kind::Source { external, window: None }, Work::Outside, vec![info.clone()]);
+        graph.nodes[node].hook = Some(Box::new(hook.clone()));
+        let make = Box::new(move |exit| make(exit, info, hook));
+        Self::new(graph, End::Node { node, make }, ByType)
     }
 }
 
 impl<T: Send + 'static, W> Flow<T, Source, W> {
     /// Calls `then` with what `take` kept of a source item, once everything that was made from the item has ended
-    /// well: delivered, filtered, skipped or dead-lettered. After a failure that stops the run, or a cancel, it is not
-    /// called. `then` runs wherever the last of these ends; it must be short and must not block.
+    /// well: delivered, filtered, skipped, dead-lettered, or taken into a state. After a failure that stops the run,
+    /// or a cancel, it is not called. `then` runs wherever the last of these ends; it must be short and must not block.
     #[must_use]
     pub fn on_ack<A, K, F>(mut self, take: K, then: F) -> Self
     where
@@ -69,13 +105,179 @@ impl<T: Send + 'static, W> Flow<T, Source, W> {
         F: Fn(A) + Send + Sync + 'static,
     {
         let then = Arc::new(then);
-        if let Work::Source(source) = &mut self.last_mut().work {
-            source.on_ack = Some(Arc::new(move |item| {
-                let kept = take(item.downcast_ref::<T>()?);
-                let then = then.clone();
-                Some(Box::new(move || then(kept)))
+        let hook = self.last_node().and_then(|node| node.hook.as_ref()?.downcast_ref::<OnAck<T>>().cloned());
+        if let Some(hook) = hook {
+            let _ = hook.set(Box::new(move |item| {
+                let (kept, then) = (take(item), then.clone());
+                Box::new(move || then(kept))
             }));
         }
         self
+    }
+
+    /// At most so many of its items may be unacknowledged: the next is born only when everything that was made of an
+    /// earlier one has ended.
+    #[must_use]
+    pub fn unacknowledged(mut self, items: usize) -> Self {
+        if let Some(node) = self.last_node()
+            && let Kind::Source { window, .. } = &mut node.spec.kind
+        {
+            *window = Some(items);
+        }
+        self
+    }
+}
+
+/// How items are born.
+struct Birth<T> {
+    exit: Exit<T>,
+    info: Arc<Info>,
+    hook: OnAck<T>,
+}
+
+impl<T: Send + 'static> Birth<T> {
+    /// Takes items while they come and the allowance lasts; what `next` says of an error ends the source.
+    fn bear(
+        &self,
+        started: Started,
+        allow: Allowance,
+        mut next: impl FnMut() -> Result<Option<T>, ItemError>,
+    ) -> Outcome<Values> {
+        let began = Instant::now();
+        let mut outcome = Outcome::new(started);
+        let mut made = Made::with_capacity(allow.items.min(64));
+        let mut tally = Tally::default();
+        let mut pace = Pacer::new(began, allow);
+        loop {
+            match next() {
+                Ok(Some(item)) => self.admit(item, &mut made, &mut outcome, &mut tally, &mut pace),
+                Ok(None) => outcome.is_last = true,
+                Err(error) => {
+                    outcome.is_last = true;
+                    outcome.failed.push((Member::new(0, tally.entered), self.broken(error)));
+                }
+            }
+            if outcome.is_last || pace.is_enough() {
+                break;
+            }
+        }
+        outcome.worked = made.members.len();
+        outcome.spent = began.elapsed();
+        self.info.meter.add(Tally { busy_ns: nanoseconds(outcome.spent), ..tally });
+        if !made.members.is_empty() {
+            outcome.fresh.push((0, Block::new(Values::of(made.values), made.members, began)));
+        }
+        outcome
+    }
+
+    fn admit(
+        &self,
+        item: T,
+        made: &mut Made<T>,
+        outcome: &mut Outcome<Values>,
+        tally: &mut Tally,
+        pace: &mut Pacer,
+    ) {
+        tally.entered += 1;
+        let mut member = Member::new(0, 0);
+        let appraised = contain(|| {
+            self.exit.appraise(&item, &mut member);
+            Ok(self.hook.get().map(|hook| hook(&item)))
+        });
+        match appraised {
+            Ok(hook) => {
+                tally.left += 1;
+                pace.grow(0, member.bytes);
+                if self.hook.get().is_some() {
+                    outcome.hooks.push_back(hook);
+                }
+                made.push(item, member);
+            }
+            Err(error) => {
+                tally.failed += 1;
+                let place = tally.entered - 1;
+                outcome.failed.push((Member::new(0, place), self.info.failure(error)));
+            }
+        }
+    }
+
+    /// Nobody can say what the source would have yielded, so the run stops.
+    fn broken(&self, error: ItemError) -> Failure {
+        self.info.meter.add(Tally { failed: 1, ..Tally::default() });
+        Failure { verdict: Verdict::Stop, ..self.info.failure(error) }
+    }
+}
+
+struct FromIterator<T, I> {
+    /// Empty while a birth has it.
+    items: Mutex<Option<I>>,
+    birth: Birth<T>,
+}
+
+impl<T: Send + 'static, I: Iterator<Item = T> + Send> Core for FromIterator<T, I> {
+    fn run(&self, quantum: Quantum<Values>) -> Outcome<Values> {
+        let lock = || self.items.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut items = lock().take();
+        let outcome = self.birth.bear(quantum.started, quantum.allow, || {
+            let Some(items) = &mut items else { return Ok(None) };
+            contain(|| Ok(items.next()))
+        });
+        *lock() = items;
+        outcome
+    }
+}
+
+struct FromStream<T> {
+    /// Empty while the waiting task has it.
+    stream: Mutex<Option<Arriving<T>>>,
+    birth: Birth<T>,
+}
+
+struct Arriving<T> {
+    items: BoxStream<'static, T>,
+    /// Has arrived, and waits for credit.
+    first: Option<T>,
+    broken: Option<ItemError>,
+}
+
+impl<T: Send + 'static> Arrivals for FromStream<T> {
+    fn wait(&self) -> BoxFuture<'_, bool> {
+        let waits = async {
+            let stream = self.stream.lock().unwrap_or_else(PoisonError::into_inner).take();
+            let Some(mut stream) = stream else { return false };
+            let next = contain_async(async { Ok(stream.items.next().await) }).await;
+            match next {
+                Ok(next) => stream.first = next,
+                Err(error) => stream.broken = Some(error),
+            }
+            let has_more = stream.first.is_some() || stream.broken.is_some();
+            *self.stream.lock().unwrap_or_else(PoisonError::into_inner) = Some(stream);
+            has_more
+        };
+        waits.boxed()
+    }
+
+    fn take(&self, started: Started, allow: Allowance) -> Outcome<Values> {
+        let stream = self.stream.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(mut stream) = stream else {
+            return Outcome { is_last: true, ..Outcome::new(started) };
+        };
+        let mut is_over = false;
+        // What is there already comes along; what is not is waited for by the task.
+        let mut outcome = self.birth.bear(started, allow, || {
+            if let Some(error) = stream.broken.take() {
+                return Err(error);
+            }
+            if let Some(first) = stream.first.take() {
+                return Ok(Some(first));
+            }
+            let next = contain(|| Ok(stream.items.next().now_or_never()))?;
+            is_over = matches!(next, Some(None));
+            Ok(next.flatten())
+        });
+        // Nothing, for once, is not the end.
+        outcome.is_last = is_over || (outcome.is_last && !outcome.failed.is_empty());
+        *self.stream.lock().unwrap_or_else(PoisonError::into_inner) = Some(stream);
+        outcome
     }
 }

@@ -44,7 +44,7 @@ fn budget_smaller_than_one_item_finishes() {
 #[test]
 fn nested_flat_map_depth_bound() {
     everywhere(async |pool| {
-        let (budget, workers) = (3, pool.workers() as u64);
+        let (budget, workers) = (3, pool.num_threads() as u64);
         let report = Flow::from_iter(0..10u32)
             .flat_map(|number| (0..10).map(move |child| number * 10 + child))
             .flat_map(|number| (0..10).map(move |child| number * 10 + child))
@@ -75,7 +75,11 @@ fn a_tenthousandfold_expansion_before_a_slow_sink_stays_within_the_bound() {
             .unwrap();
         assert_eq!(report.ends.delivered, 20_000);
         let largest = 100 + size_of::<String>() as u64;
-        assert!(report.bytes_peak <= 4096 + (2 + pool.workers() as u64) * largest, "{}", report.bytes_peak);
+        assert!(
+            report.bytes_peak <= 4096 + (2 + pool.num_threads() as u64) * largest,
+            "{}",
+            report.bytes_peak
+        );
     });
 }
 
@@ -98,7 +102,7 @@ fn an_io_is_charged_what_it_may_make_before_it_starts() {
             .unwrap();
         assert_eq!(report.ends.delivered, 50);
         // No growing io: B + (D + W)·L, and not the 500,000 of fifty at once.
-        let bound = 20_000 + (1 + pool.workers() as u64) * (FILE as u64 + 24);
+        let bound = 20_000 + (1 + pool.num_threads() as u64) * (FILE as u64 + 24);
         assert!(report.bytes_peak <= bound, "{}", report.bytes_peak);
     });
 }

@@ -24,7 +24,7 @@ fn weight(item: &u64) -> usize {
 
 const WEIGHT_MAX: u64 = 8;
 
-type Open = Flow<u64, stage::Cpu, ByFunction>;
+type Open = Flow<u64, stage::Cpu, ByFunction<u64>>;
 
 /// One type for every open end: a filter that keeps all, which costs nothing and grows nothing.
 fn open<S>(flow: Flow<u64, S, ByType>) -> Open {

@@ -141,7 +141,7 @@ impl Run {
         let reader = store.reader()?;
         let roots = roots::choose(&mut store, &reader, &options.roots, options.all_roots)?;
         let pool = ComputePool::new(ComputeConfig::default()).map_err(|error| engine(&error))?;
-        let division = Division::of(options.memory_bytes, pool.workers());
+        let division = Division::of(options.memory_bytes, pool.num_threads());
         let sizes = SizeLimits {
             file_bytes_max: options.file_bytes_max,
             fits_memory_bytes: division.file_bytes_max(),

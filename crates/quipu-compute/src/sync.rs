@@ -1,0 +1,24 @@
+//! The lock that the hand-written protocols (`cell`, `line`) use: std's, or loom's when a model is checked.
+//!
+//! A protocol's poisoned lock is taken all the same: no user code runs under one, so no state is left half made.
+
+#[cfg(loom)]
+use loom::sync as source;
+#[cfg(not(loom))]
+use std::sync as source;
+
+pub(crate) use source::MutexGuard;
+
+/// A mutex that does not ask about poison.
+#[derive(Default)]
+pub(crate) struct Mutex<T>(source::Mutex<T>);
+
+impl<T> Mutex<T> {
+    pub(crate) fn new(value: T) -> Self {
+        Self(source::Mutex::new(value))
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}

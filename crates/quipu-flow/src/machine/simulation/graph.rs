@@ -1,0 +1,484 @@
+//! Random small graphs, as the engine's builder would make them, and the bound that the laws state for each.
+
+use super::Random;
+use crate::machine::{Kind, Size, Spec};
+
+/// What a node of a simulated graph does with an item, besides what its kind says.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Play {
+    /// How many items a source has; how many children an expander makes at most.
+    pub(super) most: u64,
+    pub(super) retries: u32,
+    pub(super) fails: Fails,
+    pub(super) filters: bool,
+    /// Only one of its outputs gets each item.
+    pub(super) routes: bool,
+    /// The end of the flow.
+    pub(super) delivers: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Fails {
+    #[default]
+    Never,
+    Skip,
+    Letter,
+    Stop,
+    /// It is a part of something, which fails too.
+    Parent,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum Op {
+    Map { grows: bool },
+    Filter,
+    Io { slots: usize, retries: u32, fails: Fails, grows: bool },
+    Scan { ordered: bool, grows: bool },
+    Keyed { grows: bool },
+    Device { max: u64, grows: bool },
+    MapBatch { max: u64, within: bool, grows: bool, fails: Fails },
+    Batch { max: u64, within: bool },
+    FlatMap { most: u64 },
+    Fold { outputs: u64, ordered: bool },
+    Fork { zips: bool, branches: Vec<Vec<Op>> },
+    Route { branches: Vec<Vec<Op>> },
+    Group { most: u64, outputs: u64, ordered: bool, body: Vec<Op> },
+    Scatter { most: u64, grows: bool, fails: bool, partial: bool, body: Vec<Op> },
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Source {
+    pub(super) items: u64,
+    pub(super) external: bool,
+    pub(super) window: Option<usize>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Last {
+    Sink { slots: usize },
+    Ordered { waits: bool },
+    Stream,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Line {
+    pub(super) sources: Vec<Source>,
+    pub(super) body: Vec<Op>,
+    pub(super) last: Last,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum Graph {
+    Flow(Line),
+    /// Two flows into one.
+    Joint {
+        pairs: bool,
+        sides: [Line; 2],
+        main: Line,
+    },
+    /// A table, and a flow that looks things up in it.
+    Lookup {
+        table: Line,
+        main: Line,
+    },
+}
+
+/// A graph as the machine takes it.
+#[derive(Default)]
+pub(super) struct Built {
+    pub(super) specs: Vec<Spec>,
+    pub(super) plays: Vec<Play>,
+    /// Per region: the deepest path, and the places where items may grow outside the gates.
+    pub(super) depth: Vec<u64>,
+    pub(super) growing: Vec<u64>,
+}
+
+impl Built {
+    fn add(&mut self, region: usize, before: &[(usize, usize)], kind: Kind, play: Play) -> usize {
+        let node = self.specs.len();
+        self.specs.push(Spec { kind, outs: Vec::new(), gate: None, region, priority: 1 });
+        self.plays.push(play);
+        for (at, &(before, out)) in before.iter().enumerate() {
+            // Only a zip cares which of its inputs an item comes through.
+            let outs = &mut self.specs[before].outs;
+            assert_eq!(outs.len(), out, "outputs are wired in their order");
+            outs.push((node, at));
+        }
+        node
+    }
+
+    pub(super) fn of(graph: &Graph) -> Self {
+        let mut it = Self::default();
+        match graph {
+            Graph::Flow(line) => {
+                let last = it.line(0, line, None);
+                it.end(0, last, line.last);
+            }
+            Graph::Joint { pairs, sides, main } => {
+                let ports: Vec<usize> = sides
+                    .iter()
+                    .enumerate()
+                    .map(|(side, line)| {
+                        let last = it.line(side + 1, line, None);
+                        it.add(side + 1, &last, Kind::Port, Play::default())
+                    })
+                    .collect();
+                let joint = it.add(0, &[], Kind::Joint { ports, pairs: *pairs }, Play::default());
+                let last = it.body(0, vec![(joint, 0)], &main.body, false);
+                it.end(0, last, main.last);
+            }
+            Graph::Lookup { table, main } => {
+                let last = it.line(0, table, None);
+                let fold = it.add(0, &last, Kind::Fold { ordered: false }, Play::default());
+                let last = it.line(0, main, Some(fold));
+                it.end(0, last, main.last);
+            }
+        }
+        it.measure(graph);
+        it
+    }
+
+    fn line(&mut self, region: usize, line: &Line, gate: Option<usize>) -> Vec<(usize, usize)> {
+        let sources = line.sources.iter().map(|source| {
+            let kind = Kind::Source { external: source.external, window: source.window };
+            let play = Play { most: source.items, ..Play::default() };
+            let node = self.add(region, &[], kind, play);
+            self.specs[node].gate = gate;
+            (node, 0)
+        });
+        let mut open: Vec<_> = sources.collect();
+        if let Some(gate) = gate {
+            let probe = self.add(region, &open, Kind::Cpu { grows: false }, Play::default());
+            self.specs[probe].gate = Some(gate);
+            open = vec![(probe, 0)];
+        }
+        self.body(region, open, &line.body, false)
+    }
+
+    fn end(&mut self, region: usize, before: Vec<(usize, usize)>, last: Last) {
+        let kind = match last {
+            Last::Sink { slots } => Kind::Sink { slots },
+            Last::Ordered { waits } => Kind::Serial { ordered: true, waits, grows: false },
+            Last::Stream => Kind::Stream { ordered: false },
+        };
+        self.add(region, &before, kind, Play { delivers: true, ..Play::default() });
+    }
+
+    fn body(
+        &mut self,
+        region: usize,
+        mut open: Vec<(usize, usize)>,
+        body: &[Op],
+        is_part: bool,
+    ) -> Vec<(usize, usize)> {
+        for op in body {
+            open = self.op(region, open, op, is_part);
+        }
+        open
+    }
+
+    fn op(
+        &mut self,
+        region: usize,
+        open: Vec<(usize, usize)>,
+        op: &Op,
+        is_part: bool,
+    ) -> Vec<(usize, usize)> {
+        let size = |max: u64, within: bool| Size {
+            max,
+            within: within.then_some(std::time::Duration::from_millis(1)),
+        };
+        let plain = Play::default();
+        let own = |fails: Fails| if is_part && fails == Fails::Stop { Fails::Parent } else { fails };
+        let (kind, play) = match op {
+            Op::Map { grows } => (Kind::Cpu { grows: *grows }, plain),
+            Op::Filter => (Kind::Cpu { grows: false }, Play { filters: true, ..plain }),
+            Op::Io { slots, retries, fails, grows } => (
+                Kind::Io { slots: *slots, grows: *grows },
+                Play { retries: *retries, fails: own(*fails), ..plain },
+            ),
+            Op::Scan { ordered, grows } => {
+                (Kind::Serial { ordered: *ordered, waits: false, grows: *grows }, plain)
+            }
+            Op::Keyed { grows } => (Kind::Keyed { grows: *grows }, plain),
+            Op::Device { max, grows } => (Kind::Device { size: size(*max, false), grows: *grows }, plain),
+            Op::MapBatch { max, within, grows, fails } => (
+                Kind::MapBatch { size: size(*max, *within), grows: *grows },
+                Play { fails: own(*fails), ..plain },
+            ),
+            Op::Batch { max, within } => (Kind::Batch { size: size(*max, *within) }, plain),
+            Op::FlatMap { most } => (Kind::Expand, Play { most: *most, ..plain }),
+            Op::Fold { outputs, ordered } => {
+                (Kind::Fold { ordered: *ordered }, Play { most: *outputs, ..plain })
+            }
+            Op::Route { branches } => {
+                let route =
+                    self.add(region, &open, Kind::Cpu { grows: false }, Play { routes: true, ..plain });
+                return self.branches(region, route, branches, is_part);
+            }
+            Op::Fork { zips, branches } => {
+                let kind = Kind::Fork { branches: branches.len(), zip: None };
+                let fork = self.add(region, &open, kind, plain);
+                let ends = self.branches(region, fork, branches, is_part);
+                if !zips {
+                    return ends;
+                }
+                let zip = self.add(region, &ends, Kind::Zip { branches: branches.len() }, plain);
+                self.specs[fork].kind = Kind::Fork { branches: branches.len(), zip: Some(zip) };
+                return vec![(zip, 0)];
+            }
+            Op::Group { most, outputs, ordered, body } => {
+                let kind = Kind::Group { reduce: 0 };
+                let group = self.add(region, &open, kind, Play { most: *most, ..plain });
+                let ends = self.body(region, vec![(group, 0)], body, is_part);
+                let kind = Kind::Reduce { ordered: *ordered };
+                let reduce = self.add(region, &ends, kind, Play { most: *outputs, ..plain });
+                self.specs[group].kind = Kind::Group { reduce };
+                return vec![(reduce, 0)];
+            }
+            Op::Scatter { most, grows, fails, partial, body } => {
+                let kind = Kind::Scatter { gather: 0 };
+                let scatter = self.add(region, &open, kind, Play { most: *most, ..plain });
+                let ends = self.body(region, vec![(scatter, 0)], body, true);
+                let kind = Kind::Gather { grows: *grows, is_partial: *partial };
+                let fails = if *fails { Fails::Skip } else { Fails::Never };
+                let gather = self.add(region, &ends, kind, Play { fails, ..plain });
+                self.specs[scatter].kind = Kind::Scatter { gather };
+                return vec![(gather, 0)];
+            }
+        };
+        vec![(self.add(region, &open, kind, play), 0)]
+    }
+
+    /// Each branch begins with a node of its own, and a zip wants one end of each.
+    fn branches(
+        &mut self,
+        region: usize,
+        fork: usize,
+        branches: &[Vec<Op>],
+        is_part: bool,
+    ) -> Vec<(usize, usize)> {
+        let mut ends = Vec::new();
+        for (number, branch) in branches.iter().enumerate() {
+            let entry = self.add(region, &[(fork, number)], Kind::Cpu { grows: false }, Play::default());
+            let open = self.body(region, vec![(entry, 0)], branch, is_part);
+            ends.push((self.add(region, &open, Kind::Cpu { grows: false }, Play::default()), 0));
+        }
+        ends
+    }
+
+    fn measure(&mut self, graph: &Graph) {
+        let regions = 1 + self.specs.iter().map(|spec| spec.region).max().unwrap_or(0);
+        self.depth = match graph {
+            Graph::Flow(line) => vec![1 + depth(&line.body)],
+            Graph::Joint { sides, main, .. } => {
+                [main, &sides[0], &sides[1]].iter().map(|line| 1 + depth(&line.body)).collect()
+            }
+            Graph::Lookup { table, main } => vec![1 + depth(&table.body).max(depth(&main.body))],
+        };
+        self.growing = vec![0; regions];
+        for spec in &self.specs {
+            self.growing[spec.region] += match spec.kind {
+                Kind::Io { slots, grows: true } => slots as u64,
+                Kind::Device { size, grows: true } => size.max,
+                _ => 0,
+            };
+        }
+    }
+}
+
+/// How many more items than it has credit for the oldest may need along a body.
+fn depth(body: &[Op]) -> u64 {
+    let deepest = |branches: &[Vec<Op>]| branches.iter().map(|branch| depth(branch)).max().unwrap_or(0);
+    let of = |op: &Op| match op {
+        Op::FlatMap { .. } | Op::Fold { .. } => 1,
+        Op::Group { body, .. } => 2 + depth(body),
+        Op::Scatter { body, .. } => 1 + depth(body),
+        Op::Route { branches } => deepest(branches),
+        Op::Fork { zips: true, branches } => {
+            branches.len() as u64 + branches.iter().map(|branch| depth(branch)).sum::<u64>()
+        }
+        Op::Fork { zips: false, branches } => 1 + deepest(branches),
+        _ => 0,
+    };
+    body.iter().map(of).sum()
+}
+
+/// Where a body stands, which says what it may hold.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Free,
+    /// A branch of a zip, or a strict sub-flow: at most one for one.
+    OneForOne,
+    /// A sub-flow whose parts may multiply, never merge.
+    Parts,
+}
+
+fn fails(random: &mut Random) -> Fails {
+    random.pick(&[Fails::Skip, Fails::Skip, Fails::Letter, Fails::Letter, Fails::Stop])
+}
+
+fn body(random: &mut Random, depth: u64, longest: u64, place: Place, in_group: bool) -> Vec<Op> {
+    (0..random.below(longest + 1)).map(|_| op(random, depth, place, in_group)).collect()
+}
+
+fn op(random: &mut Random, depth: u64, place: Place, in_group: bool) -> Op {
+    let is_free = place == Place::Free;
+    loop {
+        return match random.below(19) {
+            0 | 1 => Op::Map { grows: random.toss() },
+            2 => Op::Filter,
+            3 => Op::Io {
+                slots: 1 + random.below(2) as usize,
+                retries: random.below(3) as u32,
+                fails: fails(random),
+                grows: random.toss(),
+            },
+            4 => Op::Scan { ordered: random.toss(), grows: random.below(3) == 0 },
+            5 => Op::Keyed { grows: random.below(3) == 0 },
+            6 => Op::Device { max: 1 + random.below(3), grows: random.below(3) == 0 },
+            7 | 8 => Op::MapBatch {
+                max: 1 + random.below(5),
+                within: random.below(5) == 0,
+                grows: random.below(5) < 2,
+                fails: if random.toss() { Fails::Never } else { fails(random) },
+            },
+            9 if is_free => Op::Batch { max: 1 + random.below(4), within: random.below(3) == 0 },
+            10 | 11 if place != Place::OneForOne => Op::FlatMap { most: 1 + random.below(4) },
+            12 if is_free && !in_group => Op::Fold { outputs: random.below(3), ordered: random.toss() },
+            13 if place != Place::OneForOne && depth > 0 => {
+                let count = 2 + random.below(2);
+                Op::Fork {
+                    zips: false,
+                    branches: (0..count).map(|_| body(random, depth - 1, 2, place, in_group)).collect(),
+                }
+            }
+            14 if depth > 0 => {
+                Op::Route { branches: (0..2).map(|_| body(random, depth - 1, 2, place, in_group)).collect() }
+            }
+            15 if is_free && depth > 0 => Op::Group {
+                most: 1 + random.below(4),
+                outputs: random.below(3),
+                ordered: random.toss(),
+                body: body(random, depth - 1, 2, Place::Free, true),
+            },
+            16 if depth > 0 => {
+                let count = 2 + random.below(2);
+                let branches = (0..count).map(|_| body(random, depth - 1, 2, Place::OneForOne, in_group));
+                Op::Fork { zips: true, branches: branches.collect() }
+            }
+            17 | 18 if depth > 0 => {
+                let place = if random.below(4) == 0 { Place::Parts } else { Place::OneForOne };
+                Op::Scatter {
+                    most: random.pick(&[0, 1, 2, 3, 4, 7]),
+                    grows: random.below(5) == 0,
+                    fails: random.below(3) == 0,
+                    partial: random.below(4) == 0,
+                    body: body(random, depth - 1, 3, place, in_group),
+                }
+            }
+            _ => continue,
+        };
+    }
+}
+
+fn line(random: &mut Random, depth: u64, longest: u64, outside: bool) -> Line {
+    let sources = (0..random.pick(&[1, 1, 1, 2, 3])).map(|_| Source {
+        items: if random.below(3) == 0 { 5 + random.below(10) } else { random.below(6) },
+        external: outside && random.below(5) == 0,
+        window: if outside { random.pick(&[None, None, None, Some(1), Some(2)]) } else { None },
+    });
+    let sources: Vec<Source> = sources.collect();
+    let last = match random.below(5) {
+        0 | 1 => Last::Sink { slots: 1 + random.below(2) as usize },
+        2 => Last::Ordered { waits: true },
+        3 => Last::Ordered { waits: false },
+        _ => Last::Stream,
+    };
+    Line { sources, body: body(random, depth, longest, Place::Free, false), last }
+}
+
+impl Graph {
+    pub(super) fn random(random: &mut Random) -> Self {
+        match random.below(100) {
+            0..75 => Self::Flow(line(random, 2, 4, true)),
+            75..87 => Self::Joint {
+                pairs: random.below(3) > 0,
+                sides: [line(random, 1, 2, true), line(random, 1, 2, true)],
+                main: line(random, 1, 2, false),
+            },
+            _ => Self::Lookup { table: line(random, 1, 2, true), main: line(random, 1, 3, true) },
+        }
+    }
+
+    /// Whether what it delivers depends on nothing but its items: one source, no batch that somebody can see, and no
+    /// failure that stops everything.
+    pub(super) fn is_determined(&self) -> bool {
+        fn of(body: &[Op]) -> bool {
+            body.iter().all(|op| match op {
+                Op::Batch { .. } => false,
+                Op::MapBatch { fails, .. } => *fails == Fails::Never,
+                Op::Io { fails, .. } => *fails != Fails::Stop,
+                Op::Fork { branches, .. } | Op::Route { branches } => {
+                    branches.iter().all(|branch| of(branch))
+                }
+                Op::Group { body, .. } | Op::Scatter { body, .. } => of(body),
+                _ => true,
+            })
+        }
+        matches!(self, Self::Flow(line) if line.sources.len() == 1 && line.last != Last::Stream && of(&line.body))
+    }
+
+    /// Many small items that grow much behind an order: what small graphs cannot show is growth left behind.
+    pub(super) fn random_growth(random: &mut Random) -> Self {
+        let mut body: Vec<Op> = Vec::new();
+        if random.toss() {
+            body.push(Op::Io { slots: 8, retries: 0, fails: Fails::Skip, grows: false });
+        }
+        for _ in 0..1 + random.below(3) {
+            body.push(growing(random, true));
+        }
+        let source = Source {
+            items: 10 + random.below(50),
+            external: false,
+            window: random.pick(&[None, None, None, None, Some(1), Some(9)]),
+        };
+        let last = random.pick(&[
+            Last::Ordered { waits: true },
+            Last::Ordered { waits: false },
+            Last::Sink { slots: 1 },
+        ]);
+        Self::Flow(Line { sources: vec![source], body, last })
+    }
+}
+
+fn growing(random: &mut Random, is_outer: bool) -> Op {
+    loop {
+        return match random.below(9) {
+            0 | 1 => Op::Io {
+                slots: random.pick(&[1, 2, 8]),
+                retries: 0,
+                fails: Fails::Skip,
+                grows: random.below(3) == 0,
+            },
+            2 => Op::Map { grows: random.below(5) < 2 },
+            3 => Op::Device { max: 2 + random.below(5), grows: random.below(5) > 0 },
+            4 | 5 => Op::MapBatch {
+                max: 2 + random.below(5),
+                within: false,
+                grows: random.below(5) > 0,
+                fails: Fails::Never,
+            },
+            6 if is_outer => Op::FlatMap { most: 3 },
+            7 if is_outer => Op::Scatter {
+                most: random.pick(&[2, 5]),
+                grows: random.below(5) < 2,
+                fails: false,
+                partial: false,
+                body: (0..random.below(4)).map(|_| growing(random, false)).collect(),
+            },
+            8 if is_outer => Op::Scan { ordered: true, grows: random.toss() },
+            _ => continue,
+        };
+    }
+}

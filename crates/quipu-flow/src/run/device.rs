@@ -1,0 +1,70 @@
+//! Device threads: one for each device stage, for as long as the run lasts.
+
+use super::Run;
+use crate::error::RunError;
+use crate::machine::{Failure, Outcome, Quantum, Side};
+use crate::stage::Hosts;
+use crate::stage::value::Values;
+use std::sync::{Arc, PoisonError};
+use std::time::Instant;
+
+/// Starts a device's thread.
+pub(super) fn start(run: &Arc<Run>, node: usize, host: &Arc<dyn Hosts>) -> Result<(), RunError> {
+    run.lock().devices += 1;
+    let (working, host) = (run.clone(), host.clone());
+    let name = format!("quipu-{}", host.info().name());
+    let thread = std::thread::Builder::new().name(name).spawn(move || {
+        let end = host.host(&mut |outcome| working.next_for_device(node, outcome));
+        drop(host);
+        working.leave_device(end.err());
+    });
+    thread.map(drop).map_err(RunError::DeviceThread).inspect_err(|_| run.lock().devices -= 1)
+}
+
+impl Run {
+    /// Tells how a device's batch ended, and waits for the next; `None` when there will be none.
+    fn next_for_device(
+        self: &Arc<Self>,
+        node: usize,
+        outcome: Option<Outcome<Values>>,
+    ) -> Option<Quantum<Values>> {
+        let side = Side::Device(node);
+        let finished = |machine: &mut crate::machine::Machine<Values>, now| {
+            if let Some(outcome) = outcome {
+                machine.finish(outcome, now);
+            }
+        };
+        if let Some(quantum) = self.turn_for(Some(side), finished) {
+            return Some(quantum);
+        }
+        let mut state = self.lock();
+        loop {
+            if state.ended_at.is_some() || state.machine.is_stopping() {
+                return None;
+            }
+            if state.machine.has_work(side) {
+                drop(state);
+                if let Some(quantum) = self.turn_for(Some(side), |_, _| {}) {
+                    return Some(quantum);
+                }
+                state = self.lock();
+                continue;
+            }
+            state = self.devices.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// The thread ends. What could not be made stops the run.
+    fn leave_device(self: &Arc<Self>, failure: Option<Failure>) {
+        if let Some(failure) = failure {
+            self.turn(move |machine, _| machine.break_down(&failure));
+        }
+        let mut state = self.lock();
+        state.devices -= 1;
+        let is_over = state.is_over(Instant::now());
+        drop(state);
+        if is_over {
+            self.finish();
+        }
+    }
+}
