@@ -4,6 +4,7 @@
 
 mod bench;
 mod check;
+mod deep;
 mod eval;
 
 use clap::{Parser, Subcommand};
@@ -23,6 +24,8 @@ enum Command {
     Eval(eval::Arguments),
     /// Measure the speed of one part on this machine
     Bench(bench::Arguments),
+    /// Run the long forms of the engine's tests: simulation, soak, loom, AddressSanitizer
+    Deep(deep::Arguments),
 }
 
 fn main() -> anyhow::Result<()> {
@@ -30,5 +33,6 @@ fn main() -> anyhow::Result<()> {
         Command::Check => check::run(),
         Command::Eval(arguments) => eval::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
+        Command::Deep(arguments) => deep::run(&arguments),
     }
 }

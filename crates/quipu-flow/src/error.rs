@@ -14,8 +14,8 @@ pub type BoxError = Box<dyn Error + Send + Sync>;
 #[non_exhaustive]
 pub enum ItemError {
     /// The user's function said so. All members of a failed batch share one error.
-    #[error("{0}")]
-    User(#[source] Arc<dyn Error + Send + Sync>),
+    #[error(transparent)]
+    User(Arc<dyn Error + Send + Sync>),
     /// The user's function panicked; the message is the panic's.
     #[error("panicked: {0}")]
     Panic(String),
@@ -56,8 +56,7 @@ impl ItemError {
 }
 
 /// One item that failed, as error policies see it.
-#[derive(Clone, Debug, thiserror::Error)]
-#[error("stage '{stage}', item {}: {error}", self.name())]
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Failed {
     /// The name that the last `.key(…)` before the failure gave the item.
@@ -67,10 +66,22 @@ pub struct Failed {
     /// The stage that failed.
     pub stage: String,
     /// Why.
-    #[source]
     pub error: ItemError,
     /// How often it was tried.
     pub attempts: u32,
+}
+
+impl std::fmt::Display for Failed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "stage '{}', item {}: {}", self.stage, self.name(), self.error)
+    }
+}
+
+/// Its text has its error's in it, so what comes next is what caused that.
+impl Error for Failed {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.error.source()
+    }
 }
 
 impl Failed {

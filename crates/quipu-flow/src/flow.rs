@@ -28,7 +28,17 @@ pub(crate) enum End<T> {
     /// A node whose work is made when its exit is known.
     Node { node: usize, make: Make<T> },
     /// A segment of fused stages, fed by these outlets.
-    Segment { inlets: Vec<Outlet>, chain: Box<dyn Pull<T>>, stages: Vec<Arc<Info>>, grows: bool },
+    Segment(Open<T>),
+}
+
+/// A segment under construction.
+pub(crate) struct Open<T> {
+    inlets: Vec<Outlet>,
+    chain: Box<dyn Pull<T>>,
+    stages: Vec<Arc<Info>>,
+    /// The stage at which it begins, where it has none of its own yet: a fork's, a route's.
+    door: Arc<Info>,
+    grows: bool,
 }
 
 /// Makes a node's work.
@@ -39,19 +49,27 @@ impl<T, S, W> Flow<T, S, W> {
         Self { graph, end, key: None, weight, kind: PhantomData }
     }
 
-    /// The stage before the open end; none where branches have just begun or met.
+    /// The stage before the open end.
     fn last_info(&self) -> Option<&Arc<Info>> {
         match &self.end {
             End::Node { node, .. } => self.graph.nodes[*node].stages.last(),
-            End::Segment { stages, .. } => stages.last(),
+            End::Segment(open) => open.stages.last().or(Some(&open.door)),
         }
     }
 
     pub(crate) fn last_node(&mut self) -> Option<&mut Node> {
         match &self.end {
             End::Node { node, .. } => self.graph.nodes.get_mut(*node),
-            End::Segment { .. } => None,
+            End::Segment(_) => None,
         }
+    }
+
+    /// Says what the batches before it are measured in.
+    pub(crate) fn measured(mut self, unit: &'static str) -> Self {
+        if let Some(node) = self.last_node() {
+            node.unit = unit;
+        }
+        self
     }
 
     /// Names the stage before it in plans, reports and errors.
@@ -89,8 +107,8 @@ impl<T: Send + 'static, S, W> Flow<T, S, W> {
     pub fn key<K: Into<String>>(mut self, key: impl Fn(&T) -> K + Send + Sync + 'static) -> Self {
         let key: Keyer<T> = Arc::new(move |item| key(item).into());
         self.end = match self.end {
-            End::Segment { inlets, chain, stages, grows } => {
-                End::Segment { inlets, chain: Box::new(Named { before: chain, key }), stages, grows }
+            End::Segment(open) => {
+                End::Segment(Open { chain: Box::new(Named { before: open.chain, key }), ..open })
             }
             end @ End::Node { .. } => {
                 self.key = Some(key);
@@ -119,8 +137,8 @@ impl<T: Send + 'static, S, W: Weighing<T>> Flow<T, S, W> {
                 graph.nodes[node].work = make(exit);
                 (graph, vec![Outlet { node, out: 0 }])
             }
-            End::Segment { inlets, chain, stages, grows } => {
-                let segment = Segment { chain, exit, stages: stages.clone(), door: Info::new("entry") };
+            End::Segment(Open { inlets, chain, stages, door, grows }) => {
+                let segment = Segment { chain, exit, stages: stages.clone(), door };
                 let node = graph.add(&inlets, Kind::Cpu { grows }, Work::Core(Arc::new(segment)), stages);
                 (graph, vec![Outlet { node, out: 0 }])
             }
@@ -150,22 +168,29 @@ impl<T: Send + 'static, S, W: Weighing<T>> Flow<T, S, W> {
         extend: impl FnOnce(Box<dyn Pull<T>>, usize) -> Box<dyn Pull<U>>,
     ) -> Flow<U, Next, Weight> {
         let next_weight = weight(&self.weight);
-        let (graph, inlets, chain, mut stages, grows) = match self.end {
-            End::Segment { inlets, chain, stages, grows } => (self.graph, inlets, chain, stages, grows),
+        let (graph, open) = match self.end {
+            End::Segment(open) => (self.graph, open),
             End::Node { .. } => {
                 let (graph, inlets) = self.close(None);
-                (graph, inlets, Box::new(Input::new()) as Box<dyn Pull<T>>, Vec::new(), false)
+                (graph, Open::at(inlets, info.clone()))
             }
         };
+        let Open { inlets, chain, mut stages, door, grows } = open;
         let chain = extend(chain, stages.len());
         stages.push(info);
-        Flow::new(graph, End::Segment { inlets, chain, stages, grows: grows || can_grow }, next_weight)
+        let open = Open { inlets, chain, stages, door, grows: grows || can_grow };
+        Flow::new(graph, End::Segment(open), next_weight)
     }
 
-    /// A flow that begins, or goes on, at these outlets of a graph.
-    pub(crate) fn at(graph: Graph, inlets: Vec<Outlet>, weight: W) -> Self {
-        let chain = Box::new(Input::new());
-        Self::new(graph, End::Segment { inlets, chain, stages: Vec::new(), grows: false }, weight)
+    /// A flow that begins, or goes on, at these outlets of a graph; its modifiers are those of the stage `door`.
+    pub(crate) fn at(graph: Graph, inlets: Vec<Outlet>, door: Arc<Info>, weight: W) -> Self {
+        Self::new(graph, End::Segment(Open::at(inlets, door)), weight)
+    }
+}
+
+impl<T: 'static> Open<T> {
+    fn at(inlets: Vec<Outlet>, door: Arc<Info>) -> Self {
+        Self { inlets, chain: Box::new(Input::new()), stages: Vec::new(), door, grows: false }
     }
 }
 

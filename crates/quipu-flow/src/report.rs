@@ -77,6 +77,28 @@ impl Ends {
     }
 }
 
+impl fmt::Display for Ends {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ends = [
+            ("delivered", self.delivered),
+            ("filtered", self.filtered),
+            ("skipped", self.skipped),
+            ("dead-lettered", self.dead_lettered),
+            ("failed", self.failed),
+            ("expanded", self.expanded),
+            ("absorbed", self.absorbed),
+            ("gathered", self.gathered),
+            ("zipped", self.zipped),
+            ("unpaired", self.unpaired),
+            ("cancelled", self.cancelled),
+        ];
+        let some: Vec<String> =
+            ends.iter().filter(|(_, count)| *count > 0).map(|(end, n)| format!("{n} {end}")).collect();
+        f.write_str(if some.is_empty() { "none ended" } else { "" })?;
+        f.write_str(&some.join(", "))
+    }
+}
+
 /// What one run has done.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -119,6 +141,10 @@ pub struct StageReport {
     pub busy: Duration,
     /// Time that items waited before it, summed. Stages that are fused wait once, before the first of them.
     pub waiting: Duration,
+    /// Time in which it had nothing to do because nothing came.
+    pub starved: Duration,
+    /// Time in which it had something to do and no credit for it.
+    pub blocked: Duration,
     /// The most bytes that were charged to items at this stage, or at its fused segment, at once.
     pub bytes_peak: u64,
 }
@@ -189,6 +215,26 @@ pub enum Waiting {
     Others,
     /// For its input.
     Input,
+    /// For somebody to resume the run.
+    Resume,
+    /// For the acknowledgement of earlier items.
+    Acknowledgement,
+}
+
+impl fmt::Display for Waiting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Core => "a core",
+            Self::Slot => "a slot",
+            Self::Credit => "credit",
+            Self::Batch => "a whole batch",
+            Self::Order => "older items",
+            Self::Others => "those that belong to it",
+            Self::Input => "input",
+            Self::Resume => "being resumed",
+            Self::Acknowledgement => "acknowledgements",
+        })
+    }
 }
 
 /// What bounds a run.
@@ -222,22 +268,55 @@ impl fmt::Display for Bound {
     }
 }
 
-impl fmt::Display for Report {
+impl fmt::Display for Progress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { ended, births, ends, elapsed, .. } = self;
-        writeln!(f, "{ended:?} after {elapsed:.1?}: {births} items, {} delivered", ends.delivered)?;
+        let Self { births, ends, items, items_budget, bytes_charged, bytes_budget, bound, elapsed, .. } =
+            self;
+        writeln!(
+            f,
+            "{elapsed:.1?}: {births} born, {} ended; {items} of {items_budget} items and {bytes_charged} of \
+             {bytes_budget} bytes under way; bound by {bound}",
+            ends.total()
+        )?;
         let width = self.stages.iter().map(|stage| stage.name.chars().count()).max().unwrap_or(0).max(5);
         writeln!(
             f,
-            "{:width$}  {:>9} {:>9} {:>7} {:>9} {:>9} {:>12}",
-            "stage", "in", "out", "failed", "working", "waiting", "peak bytes"
+            "{:width$}  {:>9} {:>9} {:>7} {:>7} {:>7}  waits for",
+            "stage", "in", "out", "failed", "queued", "running"
+        )?;
+        for StageProgress { name, entered, left, failed, queued, in_flight, waiting, .. } in &self.stages {
+            let waiting = waiting.map(|waiting| waiting.to_string()).unwrap_or_default();
+            let line = format!(
+                "{name:width$}  {entered:>9} {left:>9} {failed:>7} {queued:>7} {in_flight:>7}  {waiting}"
+            );
+            writeln!(f, "{}", line.trim_end())?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { ended, births, elapsed, items_peak, bytes_peak, bytes_budget, stalls, .. } = self;
+        writeln!(f, "{ended:?} after {elapsed:.1?}: {births} born: {}", self.ends)?;
+        writeln!(
+            f,
+            "at most {items_peak} items and {bytes_peak} bytes at once, of {bytes_budget}; {stalls} stall steps"
+        )?;
+        let width = self.stages.iter().map(|stage| stage.name.chars().count()).max().unwrap_or(0).max(5);
+        writeln!(
+            f,
+            "{:width$}  {:>9} {:>9} {:>7} {:>9} {:>9} {:>9} {:>9} {:>12}",
+            "stage", "in", "out", "failed", "working", "waiting", "no input", "no credit", "peak bytes"
         )?;
         for stage in &self.stages {
             let (working, waiting) = (stage.busy.as_secs_f64(), stage.waiting.as_secs_f64());
+            let (starved, blocked) = (stage.starved.as_secs_f64(), stage.blocked.as_secs_f64());
             let StageReport { name, entered, left, failed, bytes_peak, .. } = stage;
             writeln!(
                 f,
-                "{name:width$}  {entered:>9} {left:>9} {failed:>7} {working:>8.2}s {waiting:>8.2}s {bytes_peak:>12}"
+                "{name:width$}  {entered:>9} {left:>9} {failed:>7} {working:>8.2}s {waiting:>8.2}s {starved:>8.2}s \
+                 {blocked:>8.2}s {bytes_peak:>12}"
             )?;
         }
         Ok(())

@@ -60,6 +60,28 @@ pub(crate) fn contain<R>(run: impl FnOnce() -> Result<R, ItemError>) -> Result<R
     catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| Err(panicked(&*panic)))
 }
 
+/// User code that is called item by item.
+pub(crate) trait Steps {
+    /// The next item; false when there is none, or enough was done.
+    fn step(&mut self) -> Result<bool, ItemError>;
+    /// That item has failed.
+    fn failed(&mut self, error: ItemError);
+}
+
+/// Runs all steps, and catches panics for many of them at once: a net for each item would cost more than a small item.
+pub(crate) fn contain_each(steps: &mut impl Steps) {
+    loop {
+        let all = contain(|| {
+            while steps.step()? {}
+            Ok(())
+        });
+        match all {
+            Ok(()) => return,
+            Err(error) => steps.failed(error),
+        }
+    }
+}
+
 /// Runs user code of Tokio's side; its panic, wherever it is polled, becomes the item's error.
 pub(crate) async fn contain_async<R>(
     run: impl Future<Output = Result<R, ItemError>>,

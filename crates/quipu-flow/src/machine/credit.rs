@@ -4,6 +4,9 @@
 /// something keeps order. Above it, a core that is busy elsewhere must not hold the others up.
 const SCARCE_DIVISOR: u64 = 2;
 
+/// The share of the budget that births leave to the children of what is under way.
+const BIRTHS_DIVISOR: u64 = 4;
+
 /// No quantum reserves more than this share of the budget for each worker, or one would take it all.
 const SHARE_DIVISOR: u64 = 4;
 
@@ -24,9 +27,16 @@ impl Credit {
         Self { items: 0, items_budget, items_peak: 0, bytes: 0, bytes_budget, bytes_peak: 0, workers }
     }
 
-    /// Whether a gate is open.
-    pub(crate) fn is_free(&self) -> bool {
-        self.items < self.items_budget && self.bytes < self.bytes_budget
+    /// Whether a gate is open: for what makes items, or for what only grows some that have their credit.
+    pub(crate) fn is_free(&self, makes_items: bool) -> bool {
+        (self.items < self.items_budget || !makes_items) && self.bytes < self.bytes_budget
+    }
+
+    /// Whether there is room for births where items under way will need credit for their own children: births may not
+    /// take it all, or those would come forward one by one, by stall steps.
+    pub(crate) fn has_room_for_births(&self) -> bool {
+        let share = |budget: u64| (budget - budget / BIRTHS_DIVISOR).max(1);
+        self.items < share(self.items_budget) && self.bytes < share(self.bytes_budget)
     }
 
     pub(crate) fn is_scarce(&self) -> bool {

@@ -44,13 +44,13 @@ impl<V: Load> Machine<V> {
 
     /// Charges a block to a node's books and to the account.
     fn settle_in(&mut self, node: usize, block: &Block<V>) {
-        let (items, bytes) = (block.items(), block.bytes());
+        let sum = block.sum();
         let here = &mut self.nodes[node];
-        here.population += block.members.len();
-        here.charge(bytes);
-        self.regions[here.region].credit.charge(items, bytes);
-        for member in &block.members {
-            self.enter_group(node, member);
+        here.population += sum.members;
+        here.charge(sum.bytes);
+        self.regions[here.region].credit.charge(sum.items, sum.bytes);
+        if sum.has_lineage {
+            block.members.iter().for_each(|member| self.enter_group(node, member));
         }
     }
 

@@ -22,7 +22,7 @@ pub(crate) enum Verdict {
     Stop,
     Skip,
     Letter(DeadLetters),
-    /// The item that it is a part of fails.
+    /// The item that it is a part of fails, and is judged by its gather.
     Parent,
 }
 
@@ -102,7 +102,8 @@ impl<V: Load> Machine<V> {
     /// Something that all items need could not be made.
     pub(crate) fn break_down(&mut self, failure: &Failure) {
         if !self.is_stopping() {
-            self.failure = Some(failure.of(Position::default(), None, 0));
+            let nobody = Arc::from("(none: its thread did not start)");
+            self.failure = Some(failure.of(Position::default(), Some(&nobody), 0));
         }
         self.stop(Ended::Failed);
     }
@@ -117,17 +118,22 @@ impl<V: Load> Machine<V> {
     }
 }
 
-/// Who fails when a member does: each passenger of a batch by itself. The first keeps what the batch held.
+/// Who fails when a member does: each passenger of a batch by itself. The youngest keeps what the batch held, its births
+/// too: letters are delivered one after the other, oldest first, and none is acknowledged before all of them are.
 fn one_by_one(member: Member) -> Vec<(Member, Position, Option<Arc<str>>)> {
     let passengers = member.lineage.as_ref().map(|lineage| lineage.passengers.clone()).unwrap_or_default();
     if passengers.is_empty() {
         let (position, key) = (member.position.clone(), member.key().cloned());
         return vec![(member, position, key)];
     }
-    let mut batch = Some(Member { count: 1, ..member });
     let each = passengers.into_iter().map(|(position, key)| {
-        let member = batch.take().unwrap_or_else(|| Member { count: 1, ..Member::default() });
+        let member = Member { count: 1, ..Member::default() };
         (member, position, key)
     });
-    each.collect()
+    let mut each: Vec<_> = each.collect();
+    // A batch of batches has its passengers in the order of these.
+    if let Some((last, ..)) = each.iter_mut().max_by(|one, other| one.1.cmp(&other.1)) {
+        *last = Member { count: 1, ..member };
+    }
+    each
 }

@@ -68,7 +68,15 @@ pub(super) struct Family<V> {
 /// A scattered item with what has become of its parts, in their order.
 pub(crate) struct Gathered<V> {
     pub(crate) parent: Block<V>,
+    pub(crate) parts: Parts<V>,
+}
+
+/// What has become of an item's parts.
+pub(crate) struct Parts<V> {
+    /// Each part that has arrived, or failed where that is no matter.
     pub(crate) parts: Vec<Result<V, ItemError>>,
+    /// Why the item fails too, to be judged by its gather's policy.
+    pub(crate) failure: Option<Failure>,
 }
 
 impl<V> Live<V> {
@@ -272,20 +280,11 @@ impl<V: Load> Machine<V> {
 
     fn gathered(&mut self, scope: Scope<V>, parts: Vec<Result<V, ItemError>>) {
         let Scope { gather, parent, failure, .. } = scope;
-        let Some(failure) = failure else {
-            self.nodes[gather].held.remove(&parent.position());
-            let position = parent.position();
-            self.nodes[gather].ready.insert(position.clone(), VecDeque::from([parent]));
-            self.nodes[gather].parts.insert(position, parts);
-            return;
-        };
-        self.gone.values.extend(parts.into_iter().flatten());
-        self.gone.values.push(parent.values);
-        for member in parent.members {
-            self.let_go(gather, &member);
-            self.release(self.nodes[gather].region, &member);
-            self.fail(gather, member, failure.clone(), 0);
-        }
+        let position = parent.position();
+        let here = &mut self.nodes[gather];
+        here.held.remove(&position);
+        here.ready.insert(position.clone(), VecDeque::from([parent]));
+        here.parts.insert(position, Parts { parts, failure });
     }
 
     // Clones.
@@ -427,7 +426,7 @@ impl<V: Load> Machine<V> {
             self.end_block(node, scope.parent, end);
         }
         for gathered in std::mem::take(&mut self.nodes[node].parts).into_values() {
-            self.gone.values.extend(gathered.into_iter().flatten());
+            self.gone.values.extend(gathered.parts.into_iter().flatten());
         }
         let families: Vec<u64> = keys(&self.live.families, |family| family.zip == node);
         for id in families {

@@ -75,8 +75,6 @@ pub(crate) struct Budget {
 pub(crate) struct Machine<V> {
     nodes: Vec<Node<V>>,
     regions: Vec<Region>,
-    /// Nodes in the order in which a free core looks at them.
-    ranks: Vec<usize>,
     /// Nodes at which something happens when their input ends.
     watchers: Vec<usize>,
     live: Live<V>,
@@ -88,6 +86,7 @@ pub(crate) struct Machine<V> {
     quanta: u64,
     stalls: u64,
     is_paused: bool,
+    is_draining: bool,
     stopping: Option<Ended>,
     failure: Option<Failed>,
     gone: Gone<V>,
@@ -107,6 +106,8 @@ struct Region {
     licence: Option<usize>,
     /// Whether free credit goes to the oldest waiter.
     oldest_first: bool,
+    /// Whether items under way may need credit for children of theirs.
+    expands: bool,
     /// Whether its items have become pointless: the flow beside it has ended.
     is_closed: bool,
 }
@@ -172,7 +173,6 @@ impl<V: Load> Machine<V> {
         let nodes = wire(&specs);
         let watchers = (0..nodes.len()).filter(|&node| stall::is_watched(&nodes[node].kind)).collect();
         Self {
-            ranks: ready::ranks(&nodes),
             live: Live::new(nodes.len()),
             nodes,
             regions,
@@ -184,6 +184,7 @@ impl<V: Load> Machine<V> {
             quanta: 0,
             stalls: 0,
             is_paused: false,
+            is_draining: false,
             stopping: None,
             failure: None,
             gone: Gone::default(),
@@ -191,9 +192,9 @@ impl<V: Load> Machine<V> {
         }
     }
 
-    /// Closes the gates of all sources, or opens them again. What is in flight goes on.
+    /// Closes the gates of all sources, or opens them again. What is in flight goes on; of what drains, all is.
     pub(crate) fn pause(&mut self, is_paused: bool) {
-        self.is_paused = is_paused;
+        self.is_paused = is_paused && !self.is_draining;
         for region in &mut self.regions {
             // A licence to be born would keep all others waiting.
             region.licence = region.licence.filter(|&node| !self.nodes[node].kind.is_source());
@@ -226,6 +227,7 @@ impl<V: Load> Machine<V> {
     /// End of input: no birth after those on their way. What is in flight goes on to its end. Overrides a pause.
     pub(crate) fn drain(&mut self) {
         self.is_paused = false;
+        self.is_draining = true;
         for node in 0..self.nodes.len() {
             if matches!(self.nodes[node].kind, Kind::Source { .. }) {
                 self.close_source(node);
@@ -326,7 +328,17 @@ impl Region {
     fn new(specs: &[Spec], region: usize, credit: Credit) -> Self {
         let nodes: Vec<usize> = (0..specs.len()).filter(|&node| specs[node].region == region).collect();
         let oldest_first = nodes.iter().any(|&node| specs[node].kind.wants_oldest_first());
-        Self { credit, nodes, births: 0, in_motion: 0, licence: None, oldest_first, is_closed: false }
+        let expands = nodes.iter().any(|&node| specs[node].kind.expands());
+        Self {
+            credit,
+            nodes,
+            births: 0,
+            in_motion: 0,
+            licence: None,
+            oldest_first,
+            expands,
+            is_closed: false,
+        }
     }
 }
 
@@ -367,11 +379,28 @@ pub(crate) struct NodeFigures {
     pub(crate) buffered: bool,
     /// Whether something could start, but for credit and a core.
     pub(crate) is_ready: bool,
+    /// What holds a source up.
+    pub(crate) source: Option<SourceFigures>,
     pub(crate) gated: bool,
     pub(crate) ordered: bool,
     pub(crate) bytes: u64,
     pub(crate) bytes_peak: u64,
     pub(crate) waited: Duration,
+    pub(crate) starved: Duration,
+    pub(crate) blocked: Duration,
+}
+
+/// Where a source stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SourceFigures {
+    Closed,
+    Paused,
+    /// Too much is unacknowledged.
+    HeldUp,
+    /// Nothing has arrived, or a birth is on its way.
+    Waiting,
+    /// It has something, and may have no credit for it.
+    Ready,
 }
 
 /// The whole run's figures.
@@ -400,13 +429,34 @@ impl<V: Load> Machine<V> {
             running: here.running,
             has_slot: here.has_slot(),
             buffered: !here.buffers.is_empty(),
+            source: self.source_figures(node),
             is_ready: candidate.is_some(),
             gated: candidate.is_some_and(|candidate| candidate.is_gated),
             ordered: here.kind.keeps_order(),
             bytes: here.bytes,
             bytes_peak: here.bytes_peak,
             waited: here.waited,
+            starved: here.idle.starved,
+            blocked: here.idle.blocked,
         }
+    }
+
+    fn source_figures(&self, node: usize) -> Option<SourceFigures> {
+        let here = &self.nodes[node];
+        let window = match here.kind {
+            Kind::Source { window, .. } => window,
+            Kind::Joint { .. } => None,
+            _ => return None,
+        };
+        Some(match here.birth {
+            Birth::Closed => SourceFigures::Closed,
+            _ if self.is_paused => SourceFigures::Paused,
+            _ if window.is_some_and(|window| self.live.unacknowledged(node) >= window) => {
+                SourceFigures::HeldUp
+            }
+            _ if self.candidate(node).is_some() => SourceFigures::Ready,
+            _ => SourceFigures::Waiting,
+        })
     }
 
     pub(crate) fn figures(&self) -> Figures {
@@ -420,7 +470,7 @@ impl<V: Load> Machine<V> {
             bytes: sum(|credit| credit.bytes),
             bytes_budget: sum(|credit| credit.bytes_budget),
             bytes_peak: sum(|credit| credit.bytes_peak),
-            credit_is_free: self.regions.iter().all(|region| region.credit.is_free()),
+            credit_is_free: self.regions.iter().all(|region| region.credit.is_free(true)),
             source_is_busy: self.nodes.iter().any(|node| matches!(node.birth, Birth::Busy { .. })),
             stalls: self.stalls,
             ended: self.stopping.unwrap_or(Ended::Done),

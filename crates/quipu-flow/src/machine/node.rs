@@ -1,10 +1,10 @@
 //! One node of the machine: what waits there, in whatever state, and what runs there.
 
 use super::lane::Lanes;
+use super::live::Parts;
 use super::position::Position;
 use super::queue::Queue;
 use super::token::{Block, Load, Parked};
-use crate::error::ItemError;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
@@ -97,6 +97,16 @@ impl Kind {
         self.keeps_order() || matches!(self, Self::Gather { .. } | Self::Zip { .. })
     }
 
+    /// Whether it makes several items of one.
+    pub(crate) fn expands(&self) -> bool {
+        matches!(self, Self::Expand | Self::Group { .. } | Self::Scatter { .. } | Self::Fork { .. })
+    }
+
+    /// Whether what it needs credit for is new items, and not only bytes.
+    pub(crate) fn makes_items(&self) -> bool {
+        self.is_source() || self.expands() || matches!(self, Self::Fold { .. } | Self::Reduce { .. })
+    }
+
     pub(crate) fn batch_size(&self) -> Option<Size> {
         match self {
             Self::Batch { size } | Self::MapBatch { size, .. } | Self::Device { size, .. } => Some(*size),
@@ -153,7 +163,7 @@ pub(crate) struct Node<V> {
     /// Whole batches, or pairs, or an item and its gathered parts, by their oldest member.
     pub(crate) ready: BTreeMap<Position, VecDeque<Block<V>>>,
     /// What has become of the parts of those items.
-    pub(crate) parts: BTreeMap<Position, Vec<Result<V, ItemError>>>,
+    pub(crate) parts: BTreeMap<Position, Parts<V>>,
     /// Queues by key or group.
     pub(crate) lanes: Lanes<V>,
     /// Groups that are complete, by their own position.
@@ -179,7 +189,42 @@ pub(crate) struct Node<V> {
     pub(crate) bytes_peak: u64,
     /// How long members waited here, summed.
     pub(crate) waited: Duration,
+    pub(crate) idle: Idle,
     pub(crate) pace: Pace,
+}
+
+/// For how long a node has had nothing to do, and why.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Idle {
+    /// There was nothing here.
+    pub(crate) starved: Duration,
+    /// There was something, and no credit for it.
+    pub(crate) blocked: Duration,
+    now: Option<(Want, Instant)>,
+}
+
+/// What a node lacks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Want {
+    Input,
+    Credit,
+}
+
+impl Idle {
+    /// What it lacks from now on.
+    pub(crate) fn note(&mut self, want: Option<Want>, now: Instant) {
+        if self.now.map(|(before, _)| before) == want {
+            return;
+        }
+        if let Some((before, since)) = self.now.take() {
+            let span = now.saturating_duration_since(since);
+            match before {
+                Want::Input => self.starved += span,
+                Want::Credit => self.blocked += span,
+            }
+        }
+        self.now = want.map(|want| (want, now));
+    }
 }
 
 /// What a node has been found to take and to make, for the size of its next quantum.
@@ -225,6 +270,7 @@ impl<V: Load> Node<V> {
             bytes: 0,
             bytes_peak: 0,
             waited: Duration::ZERO,
+            idle: Idle::default(),
             pace: Pace::default(),
         }
     }
@@ -245,6 +291,13 @@ impl<V: Load> Node<V> {
         let sets = [self.held.first(), self.open.first().map(|(position, _)| position)];
         let others = [buffered, self.lanes.oldest()];
         maps.into_iter().chain(sets).chain(others).flatten().min()
+    }
+
+    /// Since when the oldest waits that could be next.
+    pub(crate) fn since(&self) -> Option<Instant> {
+        let ready = self.ready.values().next().and_then(|batch| batch.front()).map(|block| block.since);
+        let parked = self.parked.values().next().map(|parked| parked.since);
+        self.queue.since().into_iter().chain(ready).chain(parked).min()
     }
 
     /// The partial batch with the oldest member.

@@ -4,6 +4,7 @@
 use super::position::Position;
 use super::token::{Block, Load};
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 pub(crate) struct Queue<V>(BTreeMap<Position, Block<V>>);
 
@@ -21,6 +22,11 @@ impl<V: Load> Queue<V> {
     /// Where the oldest member stands.
     pub(crate) fn first(&self) -> Option<&Position> {
         self.0.keys().next()
+    }
+
+    /// Since when the oldest waits.
+    pub(crate) fn since(&self) -> Option<Instant> {
+        self.0.values().next().map(|block| block.since)
     }
 
     #[cfg(test)]

@@ -1,9 +1,14 @@
 //! The page to read first: what could start at a node, who may draw credit for it, and which goes first.
 
 use super::Machine;
-use super::node::{Birth, Kind, Node, Side};
+use super::node::{Birth, Kind, Side};
 use super::position::Position;
 use super::token::Load;
+use std::cmp::Ordering;
+use std::time::{Duration, Instant};
+
+/// What has waited for longer goes before everything else, the longest first: nothing starves.
+const AGE_MAX: Duration = Duration::from_millis(100);
 
 /// The best of what could start at a node, if it had the credit and the core.
 pub(crate) struct Candidate<'a> {
@@ -13,21 +18,30 @@ pub(crate) struct Candidate<'a> {
     pub(crate) is_gated: bool,
 }
 
-/// The order in which a free core looks at the nodes: first what works one call at a time, for it unlocks others, then
-/// the most downstream, which is depth first, then the sources.
-pub(crate) fn ranks<V: Load>(nodes: &[Node<V>]) -> Vec<usize> {
-    let class = |node: &Node<V>| match node.kind {
-        Kind::Source { .. } | Kind::Joint { .. } => 2,
-        Kind::Serial { .. } | Kind::Keyed { .. } | Kind::Fold { .. } | Kind::Reduce { .. } => 0,
-        _ => 1,
-    };
-    let mut ranks: Vec<usize> = (0..nodes.len()).collect();
-    ranks.sort_by_key(|&node| {
-        let here = &nodes[node];
-        let urgency = if here.priority > 1 { 0 } else { class(here) };
-        (urgency, std::cmp::Reverse(here.priority), std::cmp::Reverse(here.upstream.len()))
-    });
-    ranks
+/// How much a node's next quantum is worth to a free core; the greatest goes first.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Worth {
+    /// For how long it has waited, if that is too long.
+    age: Duration,
+    /// What the user says.
+    priority: u32,
+    /// Serial work unlocks others; then what feeds an io or a device that has nothing to do; sources are last.
+    class: u8,
+    /// Bytes that it takes off the account in a nanosecond of work. What was not measured yet comes before what was.
+    rate: f32,
+    /// The most downstream, where nothing else decides: that is depth first.
+    depth: usize,
+}
+
+impl Worth {
+    fn compare(&self, other: &Self) -> Ordering {
+        let by_class = self
+            .age
+            .cmp(&other.age)
+            .then(self.priority.cmp(&other.priority))
+            .then(self.class.cmp(&other.class));
+        by_class.then(self.rate.total_cmp(&other.rate)).then(self.depth.cmp(&other.depth))
+    }
 }
 
 impl<V: Load> Machine<V> {
@@ -89,8 +103,13 @@ impl<V: Load> Machine<V> {
     fn may_be_born(&self, node: usize) -> bool {
         let here = &self.nodes[node];
         let Kind::Source { external, window } = here.kind else { return false };
-        let has_room = window.is_none_or(|window| self.live.unacknowledged(node) < window);
+        let has_room = window.is_none_or(|window| self.window_left(node, window) > 0);
         here.birth == Birth::Idle && !self.is_paused && has_room && (here.has_arrival || !external)
+    }
+
+    /// How many more of a source's items may be unacknowledged.
+    pub(super) fn window_left(&self, node: usize, window: usize) -> usize {
+        window.saturating_sub(self.live.unacknowledged(node))
     }
 
     /// A group's items first, in any order or in theirs; then what closes; outputs wait for credit.
@@ -153,7 +172,13 @@ impl<V: Load> Machine<V> {
         let region = &self.regions[self.nodes[node].region];
         match region.licence {
             Some(licensed) => licensed == node,
-            None if !region.credit.is_free() => false,
+            None if !region.credit.is_free(self.nodes[node].kind.makes_items()) => false,
+            None if region.expands
+                && self.nodes[node].kind.is_source()
+                && !region.credit.has_room_for_births() =>
+            {
+                false
+            }
             None if region.oldest_first && region.credit.is_scarce() => {
                 self.oldest_waiter(self.nodes[node].region) == Some(node)
             }
@@ -176,13 +201,50 @@ impl<V: Load> Machine<V> {
     }
 
     /// The best node for this side.
-    pub(super) fn startable(&self, side: Side) -> Option<usize> {
-        let fits = |node: &usize| self.nodes[*node].kind.side(*node) == Some(side) && self.can_start(*node);
-        self.ranks.iter().copied().find(fits)
+    pub(super) fn startable(&self, side: Side, now: Instant) -> Option<usize> {
+        let mut best: Option<(Worth, usize)> = None;
+        for (node, here) in self.nodes.iter().enumerate() {
+            if here.kind.side(node) != Some(side) || !self.can_start(node) {
+                continue;
+            }
+            let worth = self.worth(node, now);
+            if best.is_none_or(|(other, _)| worth.compare(&other).is_gt()) {
+                best = Some((worth, node));
+            }
+        }
+        best.map(|(_, node)| node)
     }
 
-    /// Whether a free core would find work.
+    fn worth(&self, node: usize, now: Instant) -> Worth {
+        let here = &self.nodes[node];
+        let waited = here.since().map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
+        let class = match here.kind {
+            Kind::Source { .. } | Kind::Joint { .. } => 0,
+            Kind::Serial { .. } | Kind::Keyed { .. } | Kind::Fold { .. } | Kind::Reduce { .. } => 3,
+            _ => 1 + u8::from(self.feeds_the_hungry(node)),
+        };
+        let is_measured = here.pace.item_ns > 0.0;
+        Worth {
+            age: if waited > AGE_MAX { waited } else { Duration::ZERO },
+            priority: here.priority,
+            class,
+            rate: if is_measured { here.pace.freed_per_ns } else { f32::MAX },
+            depth: here.upstream.len(),
+        }
+    }
+
+    /// Whether an io or a device behind the node has nothing to do.
+    fn feeds_the_hungry(&self, node: usize) -> bool {
+        self.nodes[node].outs.iter().any(|&(next, _)| {
+            let next = &self.nodes[next];
+            let waits = matches!(next.kind, Kind::Io { .. } | Kind::Device { .. } | Kind::Sink { .. });
+            waits && next.has_slot() && next.queue.is_empty() && next.ready.is_empty()
+        })
+    }
+
+    /// Whether this side would find work.
     pub(crate) fn has_work(&self, side: Side) -> bool {
-        !self.is_stopping() && self.startable(side).is_some()
+        let may = |node: usize| self.nodes[node].kind.side(node) == Some(side) && self.can_start(node);
+        !self.is_stopping() && (0..self.nodes.len()).any(may)
     }
 }

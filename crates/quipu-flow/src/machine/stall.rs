@@ -5,7 +5,7 @@
 //! choosing the most downstream instead costs far more memory. Taken by mistake the step costs memory, never order or
 //! progress.
 
-use super::node::{Birth, Kind};
+use super::node::{Birth, Kind, Want};
 use super::position::Position;
 use super::token::Load;
 use super::{End, Machine};
@@ -18,15 +18,30 @@ pub(super) fn is_watched(kind: &Kind) -> bool {
 
 impl<V: Load> Machine<V> {
     /// To be called after every event, before anything is taken.
-    pub(crate) fn settle(&mut self) {
+    pub(crate) fn settle(&mut self, now: Instant) {
         if self.is_stopping() {
             return;
         }
+        self.note_wants(now);
         for watcher in 0..self.watchers.len() {
             self.close_input(self.watchers[watcher]);
         }
         for region in 0..self.regions.len() {
             while self.is_stalled(region) && self.resolve_stall(region) {}
+        }
+    }
+
+    /// Enters who lacks what into the books.
+    fn note_wants(&mut self, now: Instant) {
+        for node in 0..self.nodes.len() {
+            let here = &self.nodes[node];
+            let has_credit = self.regions[here.region].credit.is_free(true);
+            let want = match here.population {
+                0 if here.running == 0 && !here.kind.is_source() => Some(Want::Input),
+                _ if has_credit || here.running > 0 => None,
+                _ => self.candidate(node).is_some_and(|candidate| candidate.is_gated).then_some(Want::Credit),
+            };
+            self.nodes[node].idle.note(want, now);
         }
     }
 
@@ -90,6 +105,7 @@ impl<V: Load> Machine<V> {
         }
     }
 
+    /// Ends a flow of which nobody takes anything any more, and those that it takes from.
     fn close_region(&mut self, region: usize) {
         self.regions[region].is_closed = true;
         self.regions[region].licence = None;
@@ -100,6 +116,9 @@ impl<V: Load> Machine<V> {
             }
             self.nodes[node].is_done = true;
             self.drop_waiting(node, End::Unpaired);
+            if let Kind::Joint { ports, .. } = self.nodes[node].kind.clone() {
+                ports.into_iter().for_each(|port| self.close_region(self.nodes[port].region));
+            }
         }
     }
 
@@ -153,6 +172,15 @@ impl<V: Load> Machine<V> {
         self.stalls += 1;
         self.regions[region].licence = Some(waiter);
         false
+    }
+
+    /// A stall step although there is no stall, for the simulation.
+    #[cfg(test)]
+    pub(super) fn stall_by_mistake(&mut self, region: usize) {
+        let here = &self.regions[region];
+        if here.licence.is_none() && !here.is_closed && !self.is_stopping() {
+            self.resolve_stall(region);
+        }
     }
 
     fn close_stalled(&mut self, node: usize, group: Option<u64>) {

@@ -95,7 +95,7 @@ impl<V: Load> Machine<V> {
         if self.is_stopping() {
             return None;
         }
-        let node = self.startable(side)?;
+        let node = self.startable(side, now)?;
         Some(self.take_at(node, now))
     }
 
@@ -128,7 +128,12 @@ impl<V: Load> Machine<V> {
             return 1;
         }
         let by_time = (QUANTUM_NS / pace.item_ns) as usize;
-        by_time.min((pace.last_items.max(1) * GROWTH) as usize).clamp(1, ITEMS_MAX)
+        let by_time = by_time.min((pace.last_items.max(1) * GROWTH) as usize).clamp(1, ITEMS_MAX);
+        match self.nodes[node].kind {
+            // Each birth of a quantum counts, not only the first.
+            Kind::Source { window: Some(window), .. } => by_time.min(self.window_left(node, window)),
+            _ => by_time,
+        }
     }
 
     fn task(&mut self, node: usize, items: usize, is_licensed: bool) -> Task<V> {
@@ -211,7 +216,7 @@ impl<V: Load> Machine<V> {
         let parent = pop(&mut here.ready).pop_front();
         let parent =
             parent.unwrap_or_else(|| unreachable!("a gather is taken from only where something is ready"));
-        let parts = here.parts.remove(&parent.position()).unwrap_or_default();
+        let Some(parts) = here.parts.remove(&parent.position()) else { unreachable!("put there together") };
         Task::Gather(Gathered { parent, parts })
     }
 
@@ -368,7 +373,11 @@ impl Taken {
             Task::Birth | Task::Join(_) | Task::Close { .. } => {}
             Task::Block(block) | Task::Begin(block) => taken.add(block),
             Task::Batch(blocks) | Task::Zip(blocks) => blocks.iter().for_each(|block| taken.add(block)),
-            Task::Gather(gathered) => taken.add(&gathered.parent),
+            Task::Gather(gathered) => {
+                taken.add(&gathered.parent);
+                // Until now it waited for its parts, not for anybody's attention.
+                taken.since = None;
+            }
             Task::Resume(parked) => {
                 taken.members = 1;
                 taken.position = Some(parked.position());
@@ -384,16 +393,19 @@ impl Taken {
     }
 
     fn add<V: Load>(&mut self, block: &Block<V>) {
-        if block.members.is_empty() {
+        let sum = block.sum();
+        if sum.members == 0 {
             return;
         }
-        self.members += block.members.len();
-        self.items += block.items();
-        self.bytes += block.bytes();
+        self.members += sum.members;
+        self.items += sum.items;
+        self.bytes += sum.bytes;
         self.since = self.since.into_iter().chain([block.since]).min();
         let first = block.position();
         self.position = Some(self.position.take().map_or(first.clone(), |position| position.min(first)));
-        block.members.iter().for_each(|member| self.reside(member));
+        if sum.has_lineage {
+            block.members.iter().for_each(|member| self.reside(member));
+        }
     }
 
     fn reside(&mut self, member: &Member) {

@@ -67,6 +67,16 @@ pub(crate) struct Block<V> {
     pub(crate) attempts: u32,
 }
 
+/// What the members of a block hold together.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Sum {
+    pub(crate) members: usize,
+    pub(crate) items: u64,
+    pub(crate) bytes: u64,
+    /// Whether any of them has more than a place and a weight.
+    pub(crate) has_lineage: bool,
+}
+
 /// An item that is being made into several: it waits for credit for the next.
 pub(crate) struct Parked<V> {
     pub(crate) value: V,
@@ -150,6 +160,17 @@ impl<V: Load> Block<V> {
 
     pub(crate) fn items(&self) -> u64 {
         self.members.iter().map(|member| u64::from(member.items)).sum()
+    }
+
+    /// What its members hold together, looked at once.
+    pub(crate) fn sum(&self) -> Sum {
+        let mut sum = Sum { members: self.members.len(), ..Sum::default() };
+        for member in &self.members {
+            sum.items += u64::from(member.items);
+            sum.bytes += member.bytes;
+            sum.has_lineage |= member.lineage.is_some();
+        }
+        sum
     }
 
     /// Takes the `count` oldest off; at least one stays.

@@ -30,6 +30,10 @@ pub(crate) struct CompiledNode {
 /// A limit, a batch, a time or a count of zero; a graph that is refused.
 pub(crate) fn compile(graph: Graph, default: &OnError) -> Result<Compiled, RunError> {
     let names = names(&graph);
+    if graph.is_astray {
+        let stage = graph.nodes.last().map_or_else(String::new, |last| name_of(last, &names));
+        return Err(RunError::Refused { stage, why: ASTRAY });
+    }
     for node in &graph.nodes {
         check(node, &graph, &|node| name_of(node, &names))?;
     }
@@ -53,6 +57,9 @@ pub(crate) fn compile(graph: Graph, default: &OnError) -> Result<Compiled, RunEr
     }
     Ok(compiled)
 }
+
+const ASTRAY: &str = "stands behind a branch or sub-flow that does not go on from the flow its closure was given; say \
+                      `given.merge(other)`, and `join_with` outside of it";
 
 type Names = Vec<(*const Info, String)>;
 
@@ -85,6 +92,9 @@ fn check(node: &Node, graph: &Graph, name: &dyn Fn(&Node) -> String) -> Result<(
     if node.is_part && merges {
         return refuse("merges the parts of different items; in a sub-flow use `map_batch`, which does not");
     }
+    if node.is_member && matches!(node.spec.kind, Kind::Fold { .. }) {
+        return refuse("takes in the members of all groups alike; it is `Reduce` that takes in each group's");
+    }
     let multiplies = match node.spec.kind {
         Kind::Expand => true,
         Kind::Fork { zip, .. } => zip.is_none(),
@@ -94,6 +104,22 @@ fn check(node: &Node, graph: &Graph, name: &dyn Fn(&Node) -> String) -> Result<(
     if node.is_paired && (merges || (multiplies && !node.is_part)) {
         return refuse(
             "stands in a branch of `fork_zip`, where each item must stay one; move it behind the zip",
+        );
+    }
+    let region = node.spec.region;
+    if node
+        .spec
+        .outs
+        .iter()
+        .any(|(next, _)| graph.nodes.get(*next).is_some_and(|next| next.spec.region != region))
+    {
+        return refuse(
+            "comes, behind a `zip` or `concat` in one branch, together with another branch; join the flows first",
+        );
+    }
+    if node.spec.kind.is_source() && (node.is_part || node.is_paired || node.is_member) {
+        return refuse(
+            "brings another flow's items in where each item must come from the one that is taken apart; join the flows before or behind",
         );
     }
     let Kind::Joint { ports, .. } = &node.spec.kind else { return Ok(()) };
@@ -127,4 +153,47 @@ fn check_counts(node: &Node, name: &dyn Fn(&Node) -> String) -> Result<(), RunEr
     }
     let is_idle = node.stages.iter().any(|info| info.draft().priority == Some(0));
     if is_idle { zero("priority") } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::stage::Reduce;
+    use crate::{Flow, Pipeline, RunError};
+
+    fn few() -> Flow<u32> {
+        Flow::from_iter(0..3)
+    }
+
+    #[track_caller]
+    fn check_refused(pipeline: Pipeline) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let _inside = runtime.enter();
+        assert!(matches!(pipeline.start(), Err(RunError::Refused { .. })));
+    }
+
+    #[test]
+    fn another_flow_within_a_sub_flow() {
+        check_refused(few().scatter(|n| (n, [n]), |parts| parts.merge(few()), |n, _| n).for_each(drop));
+        check_refused(few().fork_zip(|one| one.merge(few()), |other| other).for_each(drop));
+        check_refused(few().fork_zip(|one| one.zip(few()), |other| other).for_each(drop));
+        let sum = || Reduce::new(|| 0, |sum: &mut u32, n: u32| *sum += n, Some);
+        check_refused(few().group(|n| [n], |members| members.concat(few()), sum()).for_each(drop));
+    }
+
+    #[test]
+    fn a_joint_in_one_branch_meets_the_other() {
+        check_refused(few().fork(|one| one.concat(few()), |other| other).for_each(drop));
+        check_refused(few().fork(|one| one, |other| other.concat(few())).for_each(drop));
+    }
+
+    #[test]
+    fn a_branch_that_goes_on_with_something_else() {
+        check_refused(few().fork(|one| few().merge(one), |other| other.merge(few())).for_each(drop));
+        check_refused(few().fork(|_| few().map(|n| n), |other| other.map(|n| n)).for_each(drop));
+        check_refused(few().fork(|one| one.map(|n| n), |_| few().map(|n| n)).for_each(drop));
+        check_refused(few().scatter(|n| (n, [n]), |_| few(), |n, _: Vec<u32>| n).for_each(drop));
+        let joined =
+            |one: crate::stage::Branch<u32>| one.join_with(few(), 0, |sum, n| *sum += n, |sum, n| sum + n);
+        check_refused(few().fork_zip(|_| few(), joined).for_each(drop));
+    }
 }

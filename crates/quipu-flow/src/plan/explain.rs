@@ -136,7 +136,7 @@ fn nameless(kind: &Kind) -> &'static str {
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "memory: {} MiB for items in flight", self.memory_bytes >> 20)?;
+        writeln!(f, "memory: {} for items in flight", size(self.memory_bytes))?;
         for (index, Segment { title, needs, on_error, next }) in self.segments.iter().enumerate() {
             let goes_on = next.len() == 1 && next[0] == index + 1;
             let next: Vec<String> = next.iter().map(ToString::to_string).collect();
@@ -194,16 +194,27 @@ fn own_needs(node: &Node) -> Vec<String> {
         Kind::Sink { slots } => vec![format!("≤ {slots} at once")],
         Kind::Serial { .. } => vec!["one at a time".to_owned()],
         Kind::Keyed { .. } => vec!["one at a time for each key".to_owned()],
-        Kind::Batch { size } | Kind::MapBatch { size, .. } | Kind::Device { size, .. } => vec![batch(*size)],
+        Kind::Batch { size } | Kind::MapBatch { size, .. } | Kind::Device { size, .. } => {
+            vec![batch(node, *size)]
+        }
         Kind::Reduce { .. } => vec!["one at a time for each group".to_owned()],
         Kind::Fold { .. } => vec!["one at a time".to_owned(), "the end of its input".to_owned()],
         Kind::Gather { .. } => vec!["an end of each part".to_owned()],
-        Kind::Zip { branches } => vec![format!("all {branches} clones")],
+        Kind::Zip { branches } => vec![format!("its {branches} clones")],
         Kind::Cpu { .. } | Kind::Port | Kind::Stream { .. } => Vec::new(),
     }
 }
 
-fn batch(size: Size) -> String {
+fn batch(node: &Node, size: Size) -> String {
     let within = size.within.map(|delay| format!(" within {delay:?}")).unwrap_or_default();
-    format!("a batch of ≤ {}{within}", size.max)
+    format!("a batch of ≤ {}{}{within}", size.max, node.unit)
+}
+
+/// Bytes as people read them.
+fn size(bytes: u64) -> String {
+    match bytes {
+        0..1024 => format!("{bytes} bytes"),
+        1024..1_048_576 => format!("{} KiB", bytes >> 10),
+        _ => format!("{} MiB", bytes >> 20),
+    }
 }

@@ -5,6 +5,7 @@ use crate::machine::{Kind, Spec};
 use crate::stage::info::Info;
 use crate::stage::{IoSettings, Work};
 use std::any::Any;
+use std::cmp::Ordering;
 use std::sync::Arc;
 
 /// One node as the builder describes it.
@@ -14,12 +15,16 @@ pub(crate) struct Node {
     /// Its stages: several, where they are fused; none, where it only passes on.
     pub(crate) stages: Vec<Arc<Info>>,
     pub(crate) io: IoSettings,
+    /// In what a batch is measured.
+    pub(crate) unit: &'static str,
     /// What a source's, or an io's, modifiers may still say; its type is theirs.
     pub(crate) hook: Option<Box<dyn Any + Send + Sync>>,
     /// Whether it belongs to a sub-flow over an item's parts.
     pub(crate) is_part: bool,
     /// Whether it belongs to a branch that a zip will pair.
     pub(crate) is_paired: bool,
+    /// Whether it belongs to what the members of a group go through.
+    pub(crate) is_member: bool,
 }
 
 /// Where a node's items leave.
@@ -33,6 +38,8 @@ pub(crate) struct Outlet {
 pub(crate) struct Graph {
     pub(crate) nodes: Vec<Node>,
     pub(crate) regions: usize,
+    /// Whether a branch or a sub-flow does not go on from the flow that it was given.
+    pub(crate) is_astray: bool,
 }
 
 impl Graph {
@@ -43,7 +50,17 @@ impl Graph {
         self.regions = self.regions.max(region + 1);
         let spec = Spec { kind, outs: Vec::new(), gate: None, region, priority: 1 };
         let io = IoSettings::default();
-        self.nodes.push(Node { spec, work, stages, io, hook: None, is_part: false, is_paired: false });
+        self.nodes.push(Node {
+            spec,
+            work,
+            stages,
+            io,
+            unit: "",
+            hook: None,
+            is_part: false,
+            is_paired: false,
+            is_member: false,
+        });
         for (input, inlet) in inlets.iter().enumerate() {
             let outs = &mut self.nodes[inlet.node].spec.outs;
             if outs.len() <= inlet.out {
@@ -54,16 +71,31 @@ impl Graph {
         node
     }
 
-    /// Takes another graph in, whose nodes are numbered on from here. Its regions stay apart, or become `region`.
-    pub(crate) fn absorb(&mut self, other: Self, region: Option<usize>) -> usize {
-        let (shift, regions) = (self.nodes.len(), self.regions);
+    /// Takes another graph in, whose nodes are numbered on from here. Its regions stay apart.
+    pub(crate) fn absorb(&mut self, other: Self) -> usize {
+        let regions = self.regions;
+        self.regions += other.regions;
+        self.take_in(other, |region| region + regions)
+    }
+
+    /// The same, but the region in which the other graph ends is one with `region`: both draw on one share.
+    pub(crate) fn absorb_into(&mut self, region: usize, other: Self, end: Outlet) -> usize {
+        let (regions, ends_in) = (self.regions, other.region(end));
+        self.regions += other.regions - 1;
+        self.take_in(other, |other| match other.cmp(&ends_in) {
+            Ordering::Less => other + regions,
+            Ordering::Equal => region,
+            Ordering::Greater => other + regions - 1,
+        })
+    }
+
+    fn take_in(&mut self, other: Self, region: impl Fn(usize) -> usize) -> usize {
+        let shift = self.nodes.len();
+        self.is_astray |= other.is_astray;
         for mut node in other.nodes {
             node.spec.shift(shift);
-            node.spec.region = region.unwrap_or(node.spec.region + regions);
+            node.spec.region = region(node.spec.region);
             self.nodes.push(node);
-        }
-        if region.is_none() {
-            self.regions += other.regions;
         }
         shift
     }
@@ -73,8 +105,17 @@ impl Graph {
         self.nodes[outlet.node].spec.region
     }
 
+    /// Where a node is after a closure has gone on from it. What does not begin with the nodes that the closure was given
+    /// is refused when the flow is compiled; until then any node will do.
+    pub(crate) fn find(&mut self, node: usize, stage: &Arc<Info>) -> usize {
+        let is_it = |node: &Node| node.stages.first().is_some_and(|first| Arc::ptr_eq(first, stage));
+        let is_there = self.nodes.get(node).is_some_and(is_it);
+        self.is_astray |= !is_there;
+        if is_there { node } else { 0 }
+    }
+
     pub(crate) fn mark(&mut self, from: usize, mark: impl Fn(&mut Node)) {
-        self.nodes[from..].iter_mut().for_each(mark);
+        self.nodes.iter_mut().skip(from).for_each(mark);
     }
 }
 

@@ -1,31 +1,12 @@
 //! The task of a source outside: it waits for an item, says that it is there, and bears it when the machine lets it.
 
 use super::{Phase, Run};
-use crate::machine::Quantum;
+use crate::machine::{Outcome, Quantum};
 use crate::report::Ended;
 use crate::stage::Arrivals;
 use crate::stage::value::Values;
-use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
-use tokio::sync::Notify;
-
-/// Where the machine's permission to bear waits for the task.
-#[derive(Default)]
-pub(super) struct Gate {
-    quantum: Mutex<Option<Quantum<Values>>>,
-    opened: Notify,
-}
-
-impl Gate {
-    pub(super) fn open(&self, quantum: Quantum<Values>) {
-        *self.quantum.lock().unwrap_or_else(PoisonError::into_inner) = Some(quantum);
-        self.opened.notify_one();
-    }
-
-    fn take(&self) -> Option<Quantum<Values>> {
-        self.quantum.lock().unwrap_or_else(PoisonError::into_inner).take()
-    }
-}
+use std::future::poll_fn;
+use std::sync::Arc;
 
 /// However the task ends, a birth that it owes is answered and the source is closed.
 struct Watch {
@@ -38,16 +19,30 @@ struct Watch {
 impl Drop for Watch {
     fn drop(&mut self) {
         let (run, node) = (&self.run, self.node);
-        let owed = run.arrivals[node].take();
-        run.turn(|machine, _| {
+        let owed = run.arrivals[node].shut();
+        run.turn(|machine, now| {
             if let Some(quantum) = owed {
-                machine.lose(&quantum.started, &VecDeque::new());
+                machine.finish(none(quantum), now);
             }
             machine.end_source(node);
             if !self.is_done && !machine.is_over() {
                 machine.stop(Ended::Cancelled);
             }
         });
+    }
+}
+
+/// The answer to a permission that came too late: nothing was born, and nothing will be.
+fn none(quantum: Quantum<Values>) -> Outcome<Values> {
+    Outcome { is_last: true, ..Outcome::new(quantum.started) }
+}
+
+impl Run {
+    /// Lets a source outside bear.
+    pub(super) fn let_bear(self: &Arc<Self>, quantum: Quantum<Values>) {
+        if let Some(quantum) = self.arrivals[quantum.started.node].open(quantum) {
+            self.turn(|machine, now| machine.finish(none(quantum), now));
+        }
     }
 }
 
@@ -64,15 +59,14 @@ pub(super) async fn keep(run: Arc<Run>, node: usize, source: Arc<dyn Arrivals>) 
             break;
         }
         run.turn(|machine, _| machine.arrive(node));
+        let gate = &run.arrivals[node];
+        // A birth that was let in before the end came is still answered.
         let quantum = tokio::select! {
             biased;
-            _ = phase.wait_for(|phase| *phase != Phase::Running) => None,
-            () = run.arrivals[node].opened.notified() => run.arrivals[node].take(),
+            quantum = poll_fn(|context| gate.poll(context)) => Some(quantum),
+            _ = phase.wait_for(|phase| *phase != Phase::Running) => gate.shut(),
         };
-        // A birth that was let in while the end came is still answered.
-        let Some(Quantum { started, allow, .. }) = quantum.or_else(|| run.arrivals[node].take()) else {
-            break;
-        };
+        let Some(Quantum { started, allow, .. }) = quantum else { break };
         let outcome = source.take(started, allow);
         let is_last = outcome.is_last;
         run.turn(move |machine, now| machine.finish(outcome, now));

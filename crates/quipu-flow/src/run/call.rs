@@ -85,6 +85,9 @@ async fn answer(
     io: &IoSettings,
 ) -> Option<Outcome<Values>> {
     let (run, info, began) = (held.run.clone(), call.info(), Instant::now());
+    if held.attempts == 0 {
+        info.meter.add(Tally { entered: 1, ..Tally::default() });
+    }
     let has_more = held.attempts < io.retries;
     let copy = if has_more { contain(|| Ok(call.copy(&values))) } else { Ok(None) };
     let answer = match copy {
@@ -120,7 +123,7 @@ fn conclude(
         }
         Ok(answer)
     });
-    let mut tally = Tally { entered: 1, busy_ns: nanoseconds(spent), ..Tally::default() };
+    let mut tally = Tally { busy_ns: nanoseconds(spent), ..Tally::default() };
     match appraised {
         Ok(answer) => {
             tally.left = 1;

@@ -8,15 +8,20 @@ use crate::stage::value::Values;
 use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
-/// Starts a device's thread.
-pub(super) fn start(run: &Arc<Run>, node: usize, host: &Arc<dyn Hosts>) -> Result<(), RunError> {
+/// Starts a device's thread. It holds on to the run's functions, so that the run is over only when its model is dropped.
+pub(super) fn start(
+    run: &Arc<Run>,
+    node: usize,
+    host: &Arc<dyn Hosts>,
+    works: &super::Works,
+) -> Result<(), RunError> {
     run.lock().devices += 1;
-    let (working, host) = (run.clone(), host.clone());
+    let (working, host, works) = (run.clone(), host.clone(), works.clone());
     let name = format!("quipu-{}", host.info().name());
     let thread = std::thread::Builder::new().name(name).spawn(move || {
         let end = host.host(&mut |outcome| working.next_for_device(node, outcome));
-        drop(host);
         working.leave_device(end.err());
+        drop((host, works));
     });
     thread.map(drop).map_err(RunError::DeviceThread).inspect_err(|_| run.lock().devices -= 1)
 }
@@ -37,6 +42,8 @@ impl Run {
         if let Some(quantum) = self.turn_for(Some(side), finished) {
             return Some(quantum);
         }
+        // No wake is lost between a look and the wait, for the lock is held from one to the other: every turn, and the
+        // run's last act, notifies while it holds it.
         let mut state = self.lock();
         loop {
             if state.ended_at.is_some() || state.machine.is_stopping() {

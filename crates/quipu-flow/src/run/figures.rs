@@ -1,7 +1,7 @@
 //! Counting: what stages have done, and how a run's figures become a progress or a report.
 
 use super::Run;
-use crate::machine::{Figures, NodeFigures, Side};
+use crate::machine::{Figures, NodeFigures, Side, SourceFigures};
 use crate::report::{Bound, Progress, Report, StageProgress, StageReport, Waiting};
 use std::time::{Duration, Instant};
 
@@ -20,6 +20,8 @@ impl Run {
                 failed: tally.failed,
                 busy: Duration::from_nanos(tally.busy_ns),
                 waiting: if is_first { node.waited } else { Duration::ZERO },
+                starved: if is_first { node.starved } else { Duration::ZERO },
+                blocked: if is_first { node.blocked } else { Duration::ZERO },
                 bytes_peak: node.bytes_peak,
             }
         });
@@ -99,6 +101,16 @@ impl Run {
 
     /// Why items wait before a node.
     fn why(&self, node: &NodeFigures, figures: &Figures) -> Option<Waiting> {
+        if let Some(source) = node.source {
+            return match source {
+                SourceFigures::Closed => None,
+                SourceFigures::Paused => Some(Waiting::Resume),
+                SourceFigures::HeldUp => Some(Waiting::Acknowledgement),
+                SourceFigures::Ready if !figures.credit_is_free => Some(Waiting::Credit),
+                SourceFigures::Ready => Some(Waiting::Core),
+                SourceFigures::Waiting => (node.running == 0).then_some(Waiting::Input),
+            };
+        }
         if node.queued == 0 {
             return (node.running == 0).then_some(Waiting::Input);
         }

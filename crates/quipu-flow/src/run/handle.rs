@@ -99,11 +99,14 @@ impl Handle {
         if state.ended_at.is_some() || state.machine.is_stopping() {
             return Poll::Ready(None);
         }
-        // Between the turn and here something may have been offered.
+        // Between the turn and here something may have been offered. From here on no wake is lost: whatever offers
+        // something, and whatever ends the run, does so under the lock that is held here, and looks for a taker then.
         if state.machine.has_offers() {
             context.waker().wake_by_ref();
         } else {
-            state.takers.push(context.waker().clone());
+            let before = state.taker.replace(context.waker().clone());
+            drop(state);
+            drop(before);
         }
         Poll::Pending
     }

@@ -9,6 +9,8 @@ use std::sync::Arc;
 struct Post {
     run: Arc<Run>,
     letter: Option<Letter>,
+    /// The sink is among the run's functions; this goes last.
+    _works: Option<super::Works>,
 }
 
 impl Drop for Post {
@@ -23,7 +25,7 @@ impl Drop for Post {
 
 impl Run {
     pub(super) fn spawn_letter(self: &Arc<Self>, letter: Letter) {
-        let post = Post { run: self.clone(), letter: Some(letter) };
+        let post = Post { run: self.clone(), letter: Some(letter), _works: self.works() };
         self.runtime.spawn(deliver(post));
     }
 }

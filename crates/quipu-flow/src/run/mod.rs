@@ -2,12 +2,12 @@
 //!
 //! Everything that happens goes through [`Run::turn`]: a change under the lock, the machine's consequences, and what
 //! follows from them outside the lock: tasks spawned, a pool ticket if there is work for one more worker, device
-//! threads and takers woken, and what has ended dropped.
+//! threads and the taker woken, and what has ended dropped.
 //!
 //! | file | what |
 //! | --- | --- |
 //! | `worker` | tickets: what cores do |
-//! | `call`, `letter`, `arrival`, `clock` | what Tokio tasks do |
+//! | `call`, `letter`, `arrival`, `clock` | what Tokio tasks do; `gate` is where a permission waits for its task |
 //! | `device` | what device threads do |
 //! | `handle`, `figures`, `memory` | what users see |
 
@@ -16,9 +16,11 @@ mod call;
 mod clock;
 mod device;
 mod figures;
+mod gate;
 mod handle;
 mod letter;
 pub(crate) mod memory;
+mod sync;
 mod worker;
 
 pub use handle::{Controls, Handle};
@@ -50,7 +52,7 @@ enum Phase {
 /// One execution of a flow.
 pub(crate) struct Run {
     state: Mutex<State>,
-    /// What the nodes do. It goes when the run is over, and with it all that the user's functions hold.
+    /// What the nodes do. The run lets go of it when nothing will happen any more.
     works: Mutex<Option<Works>>,
     kinds: Vec<Kind>,
     stages: Vec<(Arc<Info>, usize)>,
@@ -59,7 +61,7 @@ pub(crate) struct Run {
     phase: watch::Sender<Phase>,
     over: watch::Sender<bool>,
     /// Births that may start outside, by node.
-    arrivals: Vec<arrival::Gate>,
+    arrivals: Vec<gate::Gate<Quantum<Values>>>,
     /// Device threads wait for this, under the state's lock.
     devices: Condvar,
     /// A partial batch has a deadline that the clock does not know.
@@ -67,7 +69,39 @@ pub(crate) struct Run {
     started: Instant,
 }
 
-type Works = Arc<Vec<CompiledNode>>;
+type Works = Arc<Functions>;
+
+/// The user's functions and all that they hold. Whoever is about to call one holds on to them; when the last has let go,
+/// they are dropped, and only then the run is over for those who wait for that.
+struct Functions {
+    nodes: Vec<CompiledNode>,
+    /// They know the sinks for failed items.
+    stages: Vec<Arc<Info>>,
+    over: watch::Sender<bool>,
+}
+
+impl std::ops::Deref for Functions {
+    type Target = [CompiledNode];
+
+    fn deref(&self) -> &[CompiledNode] {
+        &self.nodes
+    }
+}
+
+impl Drop for Functions {
+    fn drop(&mut self) {
+        let nodes = std::mem::take(&mut self.nodes);
+        let stages = std::mem::take(&mut self.stages);
+        let parting = move || {
+            drop(nodes);
+            stages.iter().for_each(|info| info.retire());
+        };
+        if catch_unwind(AssertUnwindSafe(parting)).is_err() {
+            tracing::error!("dropping a stage's function panicked");
+        }
+        self.over.send_replace(true);
+    }
+}
 
 struct State {
     machine: Machine<Values>,
@@ -77,8 +111,8 @@ struct State {
     dropping: usize,
     /// Device threads under way.
     devices: usize,
-    /// Who waits for an item that is offered outside.
-    takers: Vec<Waker>,
+    /// Who waits for an item that is offered outside; there is one stream, and it is polled by one at a time.
+    taker: Option<Waker>,
     ended_at: Option<Instant>,
 }
 
@@ -93,17 +127,19 @@ pub(crate) fn start(
     let budget = Budget { items: items_budget, bytes: bytes_budget, workers: pool.num_threads() };
     let kinds: Vec<Kind> = compiled.specs.iter().map(|spec| spec.kind.clone()).collect();
     let machine = Machine::new(compiled.specs, budget);
-    let state = State { machine, tickets: 0, dropping: 0, devices: 0, takers: Vec::new(), ended_at: None };
-    let works = Arc::new(compiled.nodes);
+    let state = State { machine, tickets: 0, dropping: 0, devices: 0, taker: None, ended_at: None };
+    let over = watch::Sender::new(false);
+    let stages = compiled.stages.iter().map(|(info, _)| info.clone()).collect();
+    let works = Arc::new(Functions { nodes: compiled.nodes, stages, over: over.clone() });
     let run = Arc::new(Run {
         state: Mutex::new(state),
         works: Mutex::new(Some(works.clone())),
-        arrivals: kinds.iter().map(|_| arrival::Gate::default()).collect(),
+        arrivals: kinds.iter().map(|_| gate::Gate::default()).collect(),
         kinds,
         stages: compiled.stages,
         pool,
         phase: watch::Sender::new(Phase::Running),
-        over: watch::Sender::new(false),
+        over,
         devices: Condvar::new(),
         clock: Notify::new(),
         started: Instant::now(),
@@ -115,7 +151,9 @@ pub(crate) fn start(
             Work::Arrivals(source) => {
                 tasks.push(runtime.spawn(arrival::keep(run.clone(), node, source.clone())))
             }
-            Work::Host(host) => device::start(&run, node, host)?,
+            Work::Host(host) => {
+                device::start(&run, node, host, &works).inspect_err(|_| run.cancel())?;
+            }
             Work::Core(_) | Work::Call(_) | Work::Outside => {}
         }
     }
@@ -148,7 +186,7 @@ impl Run {
         let now = Instant::now();
         let mut state = self.lock();
         change(&mut state.machine, now);
-        state.machine.settle();
+        state.machine.settle(now);
         let next = side.and_then(|side| state.machine.take(side, now));
         state.tickets -= usize::from(side == Some(Side::Core) && next.is_none());
         let after = state.consequences(self.pool.num_threads(), now);
@@ -177,7 +215,7 @@ impl Run {
         if after.clock_is_late {
             self.clock.notify_one();
         }
-        after.takers.into_iter().for_each(Waker::wake);
+        after.taker.into_iter().for_each(Waker::wake);
         let is_heavy = !after.gone.is_empty();
         if is_heavy {
             part_with(after.gone);
@@ -194,20 +232,17 @@ impl Run {
         state.is_over(Instant::now())
     }
 
-    /// The last act: sources and sinks are dropped, tasks end, `join` returns.
+    /// The last act: whoever still waits for something is told that it will not come, and sources and sinks are dropped.
     fn finish(&self) {
-        let works = self.works.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if catch_unwind(AssertUnwindSafe(move || drop(works))).is_err() {
-            tracing::error!("dropping a stage's function panicked");
-        }
         self.enter_phase(Phase::Stopping);
-        self.over.send_replace(true);
-        let takers = {
+        let taker = {
             let mut state = self.lock();
             self.devices.notify_all();
-            std::mem::take(&mut state.takers)
+            state.taker.take()
         };
-        takers.into_iter().for_each(Waker::wake);
+        taker.into_iter().for_each(Waker::wake);
+        let works = self.works.lock().unwrap_or_else(PoisonError::into_inner).take();
+        drop(works);
     }
 
     fn drain(self: &Arc<Self>) {
@@ -240,7 +275,7 @@ impl Run {
     fn start_waiting(self: &Arc<Self>, quantum: Quantum<Values>) {
         let node = quantum.started.node;
         if matches!(self.kinds[node], Kind::Source { .. }) {
-            self.arrivals[node].open(quantum);
+            self.let_bear(quantum);
         } else {
             self.spawn_call(quantum);
         }
@@ -271,7 +306,7 @@ struct Consequences {
     letter: Option<Letter>,
     wants_worker: bool,
     gone: Gone<Values>,
-    takers: Vec<Waker>,
+    taker: Option<Waker>,
     clock_is_late: bool,
     is_stopping: bool,
     is_over: bool,
@@ -285,13 +320,13 @@ impl State {
         self.tickets += usize::from(wants_worker);
         let gone = self.machine.take_gone();
         self.dropping += usize::from(!gone.is_empty());
-        let is_offered = !self.takers.is_empty() && self.machine.has_offers();
+        let is_offered = self.taker.is_some() && self.machine.has_offers();
         Consequences {
             starts,
             letter,
             wants_worker,
             gone,
-            takers: if is_offered { std::mem::take(&mut self.takers) } else { Vec::new() },
+            taker: if is_offered { self.taker.take() } else { None },
             clock_is_late: self.machine.take_clock_is_late(),
             is_stopping: self.machine.is_stopping(),
             is_over: self.is_over(now),

@@ -72,12 +72,7 @@ impl<T> std::fmt::Debug for Batch<T> {
 
 impl std::fmt::Display for BatchSize {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let unit = match self.unit {
-            Unit::Items => "items",
-            Unit::Bytes => "bytes",
-            Unit::Weight => "of weight",
-        };
-        write!(f, "≤ {} {unit}", self.max)?;
+        write!(f, "≤ {}{}", self.max, self.unit())?;
         self.within.map_or(Ok(()), |delay| write!(f, " within {delay:?}"))
     }
 }
@@ -87,6 +82,15 @@ impl std::fmt::Display for BatchSize {
 pub struct Batched;
 
 impl BatchSize {
+    /// What it is measured in, as plans say it.
+    pub(crate) fn unit(self) -> &'static str {
+        match self.unit {
+            Unit::Items => " items",
+            Unit::Bytes => " bytes",
+            Unit::Weight => " of weight",
+        }
+    }
+
     /// As the machine knows it.
     pub(crate) fn size(&self) -> Size {
         Size { max: self.max as u64, within: self.within }
@@ -127,10 +131,12 @@ impl<T: Send + 'static, S, W: Weighing<T>> Flow<T, S, W> {
         let each = self.weight.clone().weigher();
         // It weighs what its members weigh, and no more: gathering waits for no credit, so it must not grow anything.
         let weight = ByFunction(Arc::new(move |batch: &Vec<T>| batch.iter().map(|item| each(item)).sum()));
-        let ask = size.ask();
-        self.then(Kind::Batch { size: size.size.size() }, info.clone(), Some(ask), weight, move |exit| {
-            Work::Core(Arc::new(Gatherer { exit, info }))
-        })
+        let (ask, unit) = (size.ask(), size.size.unit());
+        let flow =
+            self.then(Kind::Batch { size: size.size.size() }, info.clone(), Some(ask), weight, move |exit| {
+                Work::Core(Arc::new(Gatherer { exit, info }))
+            });
+        flow.measured(unit)
     }
 }
 

@@ -7,10 +7,11 @@
 use super::Core;
 use super::exit::Exit;
 use super::info::{Info, Tally, nanoseconds};
-use super::value::{Made, Values};
+use super::value::Values;
+use super::work::{Pacer, Turns};
 use crate::error::ItemError;
-use crate::machine::{Allowance, Block, End, Member, Outcome, Quantum, Task};
-use crate::supervise::contain;
+use crate::machine::{Block, Outcome, Quantum, Task};
+use crate::supervise::{Steps, contain_each};
 use std::any::Any;
 use std::collections::VecDeque;
 use std::marker::PhantomData;
@@ -25,7 +26,7 @@ pub(crate) trait Pull<T>: Send + Sync {
 /// One item on its way through a chain.
 pub(crate) struct Passage<'a> {
     input: &'a mut dyn Any,
-    tallies: &'a mut [Tally],
+    tallies: Vec<Tally>,
     /// The stage whose function was called last.
     stage: usize,
     key: Option<Arc<str>>,
@@ -121,6 +122,23 @@ impl<T, F: Fn(&T) -> bool + Send + Sync> Pull<T> for Filter<T, F> {
     }
 }
 
+/// Where flows meet: items only pass, and are counted.
+pub(crate) struct Pass<T> {
+    pub(crate) before: Box<dyn Pull<T>>,
+    pub(crate) stage: usize,
+}
+
+impl<T> Pull<T> for Pass<T> {
+    fn next(&self, at: &mut Passage<'_>) -> Result<Option<T>, ItemError> {
+        let item = self.before.next(at)?;
+        if item.is_some() {
+            at.call(self.stage, || ());
+            at.leave(self.stage);
+        }
+        Ok(item)
+    }
+}
+
 /// Names items on their way.
 pub(crate) struct Named<T> {
     pub(crate) before: Box<dyn Pull<T>>,
@@ -149,78 +167,89 @@ pub(crate) struct Segment<T> {
 /// Every so many items one is timed stage by stage; the others' time is shared out in its proportions.
 const TIMED_EVERY: usize = 64;
 
-/// Where the clock is looked at: after so many items at first, then less often, while they are fast.
-const QUANTUM_MAX: Duration = Duration::from_micros(200);
-
 impl<T: Send + 'static> Core for Segment<T> {
     fn run(&self, quantum: Quantum<Values>) -> Outcome<Values> {
         let Quantum { started, task: Task::Block(block), allow } = quantum else {
-            unreachable!("a segment works on items")
+            unreachable!("a segment turns on items")
         };
-        let mut outcome = Outcome::new(started);
         let began = Instant::now();
         let Values::Column(mut column) = block.values else { unreachable!("items are in columns") };
-        let mut members = block.members;
-        let mut made = Made::<T>::with_capacity(members.len());
-        let mut filtered = VecDeque::new();
-        let mut tallies = vec![Tally::default(); self.stages.len()];
-        let mut pace = Pacer::new(began, allow);
-        while let Some(mut member) = members.pop_front() {
-            let is_timed = pace.items.is_multiple_of(TIMED_EVERY) && tallies.len() > 1;
-            let before = member.bytes;
-            let mut passage =
-                Passage { input: column.as_any_mut(), tallies: &mut tallies, stage: 0, key: None, is_timed };
-            match self.one(&mut passage, &mut member) {
-                Ok(Some(item)) => {
-                    pace.grow(before, member.bytes);
-                    made.push(item, member);
-                }
-                Ok(None) => filtered.push_back(member),
-                Err(error) => {
-                    let stage = passage.stage;
-                    if let Some(key) = passage.key.take() {
-                        member.rename(key);
-                    }
-                    if let Some(tally) = tallies.get_mut(stage) {
-                        tally.failed += 1;
-                    }
-                    let info = self.stages.get(stage).unwrap_or(&self.door);
-                    outcome.failed.push((member, info.failure(error)));
-                }
-            }
-            if pace.is_enough() {
-                break;
-            }
-        }
-        outcome.worked = pace.items;
-        outcome.spent = began.elapsed();
+        let passage = Passage {
+            input: column.as_any_mut(),
+            tallies: vec![Tally::default(); self.stages.len()],
+            stage: 0,
+            key: None,
+            is_timed: false,
+        };
+        let mut carry = Carry {
+            segment: self,
+            passage,
+            made: VecDeque::with_capacity(block.members.len()),
+            turns: Turns::new(block.members, Pacer::new(began, allow)),
+        };
+        contain_each(&mut carry);
+        let Carry { passage: Passage { tallies, .. }, made, turns, .. } = carry;
+        let mut outcome = Outcome::new(started);
+        (outcome.worked, outcome.spent) = (turns.done(), began.elapsed());
         self.count(tallies, outcome.spent);
-        if !made.members.is_empty() {
-            outcome.moved.push((0, Block::new(Values::of(made.values), made.members, began)));
-        }
-        if !filtered.is_empty() {
-            outcome.ended.push((End::Filtered, filtered));
-        }
-        if !members.is_empty() {
-            outcome.rest =
-                Some(Block { values: Values::Column(column), members, since: block.since, attempts: 0 });
+        let rest =
+            |members| Block { values: Values::Column(column), members, since: block.since, attempts: 0 };
+        let passed = turns.conclude(&mut outcome, rest);
+        if !passed.is_empty() {
+            outcome.moved.push((0, Block::new(Values::of(made), passed, began)));
         }
         outcome
     }
 }
 
-impl<T: 'static> Segment<T> {
-    fn one(&self, passage: &mut Passage<'_>, member: &mut Member) -> Result<Option<T>, ItemError> {
-        contain(|| {
-            let Some(item) = self.chain.next(passage)? else { return Ok(None) };
-            if let Some(key) = passage.key.take() {
-                member.rename(key);
+/// A block on its way through a segment.
+struct Carry<'a, T> {
+    segment: &'a Segment<T>,
+    passage: Passage<'a>,
+    made: VecDeque<T>,
+    turns: Turns,
+}
+
+impl<T> Steps for Carry<'_, T> {
+    #[inline]
+    fn step(&mut self) -> Result<bool, ItemError> {
+        let done = self.turns.done();
+        let Some(member) = self.turns.next() else { return Ok(false) };
+        let passage = &mut self.passage;
+        passage.is_timed = passage.tallies.len() > 1 && done.is_multiple_of(TIMED_EVERY);
+        match self.segment.chain.next(passage)? {
+            Some(item) => {
+                let before = member.bytes;
+                if let Some(key) = passage.key.take() {
+                    member.rename(key);
+                }
+                self.segment.exit.appraise(&item, member);
+                let after = member.bytes;
+                self.made.push_back(item);
+                self.turns.pass(before, after);
             }
-            self.exit.appraise(&item, member);
-            Ok(Some(item))
-        })
+            None => {
+                passage.key = None;
+                self.turns.turn_away();
+            }
+        }
+        Ok(true)
     }
 
+    fn failed(&mut self, error: ItemError) {
+        let stage = self.passage.stage;
+        if let (Some(key), Some(member)) = (self.passage.key.take(), self.turns.next()) {
+            member.rename(key);
+        }
+        if let Some(tally) = self.passage.tallies.get_mut(stage) {
+            tally.failed += 1;
+        }
+        let info = self.segment.stages.get(stage).unwrap_or(&self.segment.door);
+        self.turns.fail(info.failure(error));
+    }
+}
+
+impl<T: 'static> Segment<T> {
     /// Shares the quantum's time out among the stages, as the timed items say.
     fn count(&self, mut tallies: Vec<Tally>, spent: Duration) {
         let timed: u64 = tallies.iter().map(|tally| tally.busy_ns).sum();
@@ -236,41 +265,5 @@ impl<T: 'static> Segment<T> {
         for (info, tally) in self.stages.iter().zip(tallies) {
             info.meter.add(tally);
         }
-    }
-}
-
-/// Says when a quantum has had its share: of items, of credit, of time.
-pub(crate) struct Pacer {
-    began: Instant,
-    allow: Allowance,
-    grown: u64,
-    pub(crate) items: usize,
-    next_look: usize,
-}
-
-impl Pacer {
-    pub(crate) fn new(began: Instant, allow: Allowance) -> Self {
-        Self { began, allow, grown: 0, items: 0, next_look: 1 }
-    }
-
-    pub(crate) fn grow(&mut self, before: u64, after: u64) {
-        self.grown = self.grown.saturating_add(after.saturating_sub(before));
-    }
-
-    /// To be asked after each item.
-    #[inline]
-    pub(crate) fn is_enough(&mut self) -> bool {
-        self.items += 1;
-        if self.items >= self.allow.items || self.grown >= self.allow.bytes {
-            return true;
-        }
-        if self.items < self.next_look {
-            return false;
-        }
-        let spent = self.began.elapsed();
-        // Looked at eight times in a quantum, whatever an item takes.
-        let each = nanoseconds(spent) / self.items as u64;
-        self.next_look = self.items + (nanoseconds(QUANTUM_MAX) / 8 / each.max(1)).clamp(1, 512) as usize;
-        spent >= QUANTUM_MAX
     }
 }

@@ -59,13 +59,14 @@ impl<T: Send + 'static, S, W: Weighing<T>> Flow<T, S, W> {
         L: FnOnce() -> Result<M, E> + Send + 'static,
         F: FnMut(&mut M, Vec<T>) -> R + Send + 'static,
     {
-        let (info, ask) = (Info::new("device"), size.ask());
+        let (info, ask, unit) = (Info::new("device"), size.ask(), size.size.unit());
         let kind = Kind::Device { size: size.size.size(), grows: true };
-        self.then(kind, info.clone(), Some(ask), ByType, move |exit| {
+        let flow = self.then(kind, info.clone(), Some(ask), ByType, move |exit| {
             let load = move || load().map_err(Into::into);
             let parts = Mutex::new(Some((load, run)));
             Work::Host(Arc::new(Host { parts, exit, info, item: PhantomData }))
-        })
+        });
+        flow.measured(unit)
     }
 }
 

@@ -1,10 +1,10 @@
 //! `flat_map`: one item becomes any number. Each child waits for credit before it is asked for, so a large expansion
 //! before a slow sink takes no more memory than a small one.
 
-use super::chain::Pacer;
 use super::exit::Exit;
 use super::info::{Info, Tally, nanoseconds};
 use super::value::{Made, Values};
+use super::work::Pacer;
 use super::{Core, Work};
 use crate::flow::Flow;
 use crate::machine::{Block, Expansion, Kind, Outcome, Parked, Quantum, Started, Task};

@@ -9,7 +9,6 @@ use super::{Core, Work};
 use crate::flow::Flow;
 use crate::machine::{End, Expansion, Kind, Member, Outcome, Parked, Quantum, Started, Task};
 use crate::weigh::{ByType, Weighing};
-use std::collections::VecDeque;
 use std::marker::PhantomData;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -99,11 +98,7 @@ pub(crate) fn absorb<T: Send + 'static>(
     info: &Info,
     take_in: &mut dyn FnMut(T) -> Result<(), crate::error::ItemError>,
 ) -> Outcome<Values> {
-    let mut absorbed = VecDeque::new();
-    let mut outcome = one_by_one::<T, ()>(quantum, info, take_in, |(), member, _| {
-        absorbed.push_back(std::mem::take(member));
-        Ok(())
-    });
+    let (mut outcome, absorbed) = one_by_one::<T, ()>(quantum, info, take_in, |(), _| Ok(()));
     outcome.ended.push((End::Absorbed, absorbed));
     outcome
 }

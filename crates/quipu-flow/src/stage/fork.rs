@@ -181,8 +181,8 @@ impl<T: Send + 'static, S, W: Weighing<T>> Flow<T, S, W> {
         let exit = Exit { weigh: weight.0.clone(), key: None, ask: None };
         let (mut graph, inlets) = self.close(None);
         let work = Work::Core(Arc::new(Cloner { branches, exit, info: info.clone() }));
-        let node = graph.add(&inlets, Kind::Fork { branches, zip: None }, work, vec![info]);
-        Grafting::new(graph, node, weight)
+        let node = graph.add(&inlets, Kind::Fork { branches, zip: None }, work, vec![info.clone()]);
+        Grafting::new(graph, node, &info, weight)
     }
 
     fn ways<F>(self, count: usize, choose: F) -> Grafting<T>
@@ -193,8 +193,8 @@ impl<T: Send + 'static, S, W: Weighing<T>> Flow<T, S, W> {
         let weight = ByFunction(self.weight.clone().weigher());
         let (mut graph, inlets) = self.close(None);
         let work = Work::Core(Arc::new(Router { count, choose, info: info.clone(), item: PhantomData }));
-        let node = graph.add(&inlets, Kind::Cpu { grows: false }, work, vec![info]);
-        Grafting::new(graph, node, weight)
+        let node = graph.add(&inlets, Kind::Cpu { grows: false }, work, vec![info.clone()]);
+        Grafting::new(graph, node, &info, weight)
     }
 }
 
@@ -205,13 +205,16 @@ struct Grafting<T> {
     /// The first node of the branches.
     from: usize,
     weight: ByFunction<T>,
+    /// The fork, or the route.
+    info: Arc<Info>,
     ends: Vec<Outlet>,
     branches: usize,
 }
 
 impl<T: Send + 'static> Grafting<T> {
-    fn new(graph: Graph, node: usize, weight: ByFunction<T>) -> Self {
-        Self { from: graph.nodes.len(), graph, node, weight, ends: Vec::new(), branches: 0 }
+    fn new(graph: Graph, node: usize, info: &Arc<Info>, weight: ByFunction<T>) -> Self {
+        let (from, info) = (graph.nodes.len(), info.clone());
+        Self { from, graph, node, info, weight, ends: Vec::new(), branches: 0 }
     }
 
     /// One more branch; it says what its items weigh.
@@ -221,10 +224,14 @@ impl<T: Send + 'static> Grafting<T> {
         W: Weighing<U>,
     {
         let inlet = Outlet { node: self.node, out: self.branches };
-        let branch = body(Flow::at(self.graph, vec![inlet], self.weight.clone()));
+        let branch = body(Flow::at(self.graph, vec![inlet], self.info.clone(), self.weight.clone()));
         let weight = branch.weight.clone().weigher();
         let (graph, ends) = branch.close(None);
         self.graph = graph;
+        self.node = self.graph.find(self.node, &self.info);
+        if self.graph.is_astray {
+            self.ends.clear();
+        }
         self.ends.extend(ends);
         self.branches += 1;
         (self, weight)
@@ -249,7 +256,7 @@ impl<T: Send + 'static> Grafting<T> {
     }
 
     fn meet<U: Send + 'static>(self, weight: Weigher<U>) -> Flow<U, Branching, ByFunction<U>> {
-        Flow::at(self.graph, self.ends, ByFunction(weight))
+        Flow::at(self.graph, self.ends, self.info, ByFunction(weight))
     }
 }
 

@@ -103,9 +103,13 @@ impl<T: Send + 'static, S, W: Weighing<T>> Flow<T, S, W> {
         let (mut graph, inlets) = self.close(None);
         let group = graph.add(&inlets, Kind::Group { reduce: 0 }, Work::Outside, vec![info.clone()]);
         let exit = Exit { weigh: Weighing::<M>::weigher(ByType), key: None, ask: None };
-        graph.nodes[group].work = Work::Core(Arc::new(Expander { begin, exit, info, item: PhantomData }));
-        let members = Flow::at(graph, vec![Outlet { node: group, out: 0 }], ByType);
+        let begun = info.clone();
+        graph.nodes[group].work =
+            Work::Core(Arc::new(Expander { begin, exit, info: info.clone(), item: PhantomData }));
+        let members = Flow::at(graph, vec![Outlet { node: group, out: 0 }], info, ByType);
         let (mut graph, ends) = body(members).close(None);
+        let group = graph.find(group, &begun);
+        graph.mark(group + 1, |node| node.is_member = true);
         let info = Info::new("reduce");
         let kind = Kind::Reduce { ordered: reduce.ordered };
         let node = graph.add(&ends, kind, Work::Outside, vec![info.clone()]);

@@ -25,7 +25,7 @@ pub(crate) struct Draft {
 /// What is fixed from then on.
 pub(crate) struct Fixed {
     pub(crate) name: Arc<str>,
-    pub(crate) verdict: Verdict,
+    pub(crate) verdict: Mutex<Verdict>,
 }
 
 impl Info {
@@ -38,7 +38,7 @@ impl Info {
     }
 
     pub(crate) fn fix(&self, name: &str, verdict: Verdict) {
-        let _ = self.fixed.set(Fixed { name: name.into(), verdict });
+        let _ = self.fixed.set(Fixed { name: name.into(), verdict: Mutex::new(verdict) });
     }
 
     pub(crate) fn name(&self) -> Arc<str> {
@@ -47,8 +47,22 @@ impl Info {
 
     /// An item's failure here, to be judged by the stage's policy.
     pub(crate) fn failure(&self, error: ItemError) -> Failure {
-        let verdict = self.fixed.get().map_or(Verdict::Stop, |fixed| fixed.verdict.clone());
+        let verdict = self.fixed.get().map_or(Verdict::Stop, |fixed| fixed.verdict().clone());
         Failure { stage: self.name(), error, verdict }
+    }
+
+    /// Lets go of the sinks for failed items: no stage will fail any more. The counters stay, for the report.
+    pub(crate) fn retire(&self) {
+        let draft = std::mem::take(&mut *self.draft());
+        let verdict = self.fixed.get().map(|fixed| std::mem::replace(&mut *fixed.verdict(), Verdict::Stop));
+        // They are the user's, and dropped outside the locks.
+        drop((draft, verdict));
+    }
+}
+
+impl Fixed {
+    fn verdict(&self) -> MutexGuard<'_, Verdict> {
+        self.verdict.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

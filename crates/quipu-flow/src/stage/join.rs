@@ -1,14 +1,15 @@
 //! `merge`, `zip`, `concat`, `join_with`: flows that were begun apart come together.
 
+use super::chain::Pass;
 use super::exit::Exit;
 use super::fold::absorb;
 use super::fork::Branching;
 use super::info::{Info, Tally, nanoseconds};
-use super::value::{Made, Values};
+use super::scan::map_one_by_one;
+use super::value::Values;
 use super::{Core, Work};
 use crate::flow::{End, Flow};
 use crate::machine::{Block, Kind, Member, Outcome, Quantum, Task};
-use crate::supervise::contain;
 use crate::weigh::{ByFunction, ByType, Weighing};
 use std::collections::VecDeque;
 use std::marker::PhantomData;
@@ -39,9 +40,11 @@ impl<T: Send + 'static, S, W: Weighing<T>> Flow<T, S, W> {
         let (mut graph, mut ends) = self.close(None);
         let (other, other_ends) = other.close(None);
         let region = graph.region(ends[0]);
-        let shift = graph.absorb(other, Some(region));
+        let shift = graph.absorb_into(region, other, other_ends[0]);
         ends.extend(other_ends.into_iter().map(|end| end.shifted(shift)));
-        Flow::at(graph, ends, weight)
+        let info = Info::new("merge");
+        let met: Flow<T, Branching, ByFunction<T>> = Flow::at(graph, ends, info.clone(), weight);
+        met.fuse(info, false, Clone::clone, |before, stage| Box::new(Pass { before, stage }))
     }
 
     /// Pairs the first item of this flow with the first of the other, the second with the second, in their sources'
@@ -117,7 +120,7 @@ impl<T: Send + 'static, S, W: Weighing<T>> Flow<T, S, W> {
         let left = graph.add(&ends, Kind::Port, Work::Outside, Vec::new());
         let (mut other, ends) = other.close(None);
         let right = other.add(&ends, Kind::Port, Work::Outside, Vec::new());
-        let right = right + graph.absorb(other, None);
+        let right = right + graph.absorb(other);
         let kind = Kind::Joint { ports: vec![left, right], pairs };
         let node = graph.add(&[], kind, Work::Outside, vec![info.clone()]);
         let make =
@@ -161,20 +164,20 @@ impl<T: Send + 'static, S, W: Weighing<T>> Flow<T, S, W> {
     {
         let (info, building) = (Info::new("join"), Info::new("table"));
         let whole = Arc::new(OnceLock::new());
-        let (mut graph, ends) = build.close(None);
+        let (mut build, build_ends) = build.close(None);
         let parts = Mutex::new(Some((Some(table), insert)));
         let work = Table { parts, whole: whole.clone(), info: building.clone(), item: PhantomData };
-        let gate =
-            graph.add(&ends, Kind::Fold { ordered: false }, Work::Core(Arc::new(work)), vec![building]);
-        let region = graph.nodes[gate].spec.region;
-        let (probing, ends) = self.close(None);
-        let from = graph.absorb(probing, Some(region));
-        graph.mark(from, |node| {
-            if node.spec.kind.is_source() {
-                node.spec.gate = Some(gate);
-            }
-        });
-        let ends: Vec<_> = ends.into_iter().map(|end| end.shifted(from)).collect();
+        let kind = Kind::Fold { ordered: false };
+        let gate = build.add(&build_ends, kind, Work::Core(Arc::new(work)), vec![building]);
+        // This flow's nodes keep their numbers: it may be a branch, whose fork knows them.
+        let (mut graph, ends) = self.close(None);
+        let region = graph.region(ends[0]);
+        let gate = gate + graph.nodes.len();
+        for node in graph.nodes.iter_mut().filter(|node| node.spec.kind.is_source()) {
+            // One that feeds an earlier table, or waits for it, comes after this one all the same.
+            node.spec.gate.get_or_insert(gate);
+        }
+        graph.absorb_into(region, build, build_ends[0]);
         let node = graph.add(&ends, Kind::Cpu { grows: true }, Work::Outside, vec![info.clone()]);
         graph.nodes[node].spec.gate = Some(gate);
         let make = Box::new(move |exit| {
@@ -255,19 +258,6 @@ struct Probe<T, U, F> {
 
 impl<T: Send + 'static, U: Send + 'static, F: Fn(T) -> U + Send + Sync> Core for Probe<T, U, F> {
     fn run(&self, quantum: Quantum<Values>) -> Outcome<Values> {
-        let mut made = Made::with_capacity(0);
-        let mut probe = |item| contain(|| Ok((self.probe)(item)));
-        let mut outcome =
-            super::scan::one_by_one::<T, U>(quantum, &self.info, &mut probe, |output, member, pace| {
-                let before = member.bytes;
-                self.exit.try_appraise(&output, member)?;
-                pace.grow(before, member.bytes);
-                made.push(output, std::mem::take(member));
-                Ok(())
-            });
-        if !made.members.is_empty() {
-            outcome.moved.push((0, Block::new(Values::of(made.values), made.members, Instant::now())));
-        }
-        outcome
+        map_one_by_one(quantum, &self.info, &self.exit, |item| Ok((self.probe)(item)))
     }
 }

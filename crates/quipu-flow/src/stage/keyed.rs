@@ -3,17 +3,16 @@
 
 use super::exit::{Ask, Exit};
 use super::info::Info;
-use super::scan::one_by_one;
-use super::value::{Made, Values};
+use super::scan::map_one_by_one;
+use super::value::Values;
 use super::{Core, Work};
 use crate::flow::Flow;
-use crate::machine::{Block, Kind, Outcome, Quantum};
+use crate::machine::{Kind, Outcome, Quantum};
 use crate::weigh::{ByType, Weighing};
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hash, RandomState};
 use std::marker::PhantomData;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
 
 /// Marks a flow whose last stage has a state for each key.
 #[derive(Debug)]
@@ -91,8 +90,7 @@ where
     F: Fn(&mut A, T) -> U + Send + Sync,
 {
     fn run(&self, quantum: Quantum<Values>) -> Outcome<Values> {
-        let mut made = Made::with_capacity(0);
-        let mut work = |item| {
+        map_one_by_one(quantum, &self.info, &self.exit, |item| {
             let key = (self.key)(&item);
             let state = self.states().remove(&key);
             let state = state.unwrap_or_else(|| (self.init)(&key));
@@ -101,17 +99,6 @@ where
                 Some((_, state)) => Ok((self.run)(state, item)),
                 None => unreachable!("just lent"),
             }
-        };
-        let mut outcome = one_by_one::<T, U>(quantum, &self.info, &mut work, |output, member, pace| {
-            let before = member.bytes;
-            self.exit.try_appraise(&output, member)?;
-            pace.grow(before, member.bytes);
-            made.push(output, std::mem::take(member));
-            Ok(())
-        });
-        if !made.members.is_empty() {
-            outcome.moved.push((0, Block::new(Values::of(made.values), made.members, Instant::now())));
-        }
-        outcome
+        })
     }
 }

@@ -70,11 +70,12 @@ impl<T: Send + 'static, S, W: Weighing<T>> Flow<T, S, W> {
         R::Item: Send + 'static,
         F: Fn(Vec<T>) -> R + Send + Sync + 'static,
     {
-        let (info, ask) = (Info::new("map_batch"), size.ask());
+        let (info, ask, unit) = (Info::new("map_batch"), size.ask(), size.size.unit());
         let kind = Kind::MapBatch { size: size.size.size(), grows: true };
-        self.then(kind, info.clone(), Some(ask), ByType, move |exit| {
+        let flow = self.then(kind, info.clone(), Some(ask), ByType, move |exit| {
             Work::Core(Arc::new(BatchMapper { run, exit, info, item: PhantomData }))
-        })
+        });
+        flow.measured(unit)
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! | file | what |
 //! | --- | --- |
-//! | `value`, `exit`, `info`, `chain` | how values travel, are appraised, are counted, and pass fused stages |
+//! | `value`, `exit`, `info`, `work`, `chain` | how values travel, are appraised, are counted, and pass fused stages |
 //! | `source`, `map`, `flat_map`, `io`, `batch`, `map_batch`, `device` | one item after the other |
 //! | `scan`, `keyed`, `fold` | with a state |
 //! | `fork`, `join`, `scatter`, `group` | graphs |
@@ -28,6 +28,7 @@ mod sink;
 mod source;
 mod stream;
 pub(crate) mod value;
+mod work;
 
 pub use batch::{Batch, Batched};
 pub use device::Device;

@@ -1,15 +1,15 @@
 //! `scan` and `for_each`: work with a state, one call at a time; `for_each` is also where a flow may end.
 
-use super::chain::Pacer;
 use super::exit::Exit;
 use super::info::{Info, Tally, nanoseconds};
-use super::value::{Made, Values};
+use super::value::Values;
+use super::work::{Pacer, Turns};
 use super::{Core, Work};
 use crate::error::{BoxError, ItemError};
 use crate::flow::Flow;
-use crate::machine::{Block, End, Kind, Outcome, Quantum, Task};
+use crate::machine::{Block, End, Kind, Member, Outcome, Quantum, Task};
 use crate::pipeline::Pipeline;
-use crate::supervise::contain;
+use crate::supervise::{Steps, contain_each};
 use crate::weigh::{ByType, Weighing};
 use std::collections::VecDeque;
 use std::marker::PhantomData;
@@ -144,20 +144,7 @@ where
     F: FnMut(T) -> Result<U, ItemError> + Send,
 {
     fn run(&self, quantum: Quantum<Values>) -> Outcome<Values> {
-        with(&self.run, |run| {
-            let mut made = Made::with_capacity(0);
-            let mut outcome = one_by_one::<T, U>(quantum, &self.info, run, |output, member, pace| {
-                let before = member.bytes;
-                self.exit.try_appraise(&output, member)?;
-                pace.grow(before, member.bytes);
-                made.push(output, std::mem::take(member));
-                Ok(())
-            });
-            if !made.members.is_empty() {
-                outcome.moved.push((0, Block::new(Values::of(made.values), made.members, Instant::now())));
-            }
-            outcome
-        })
+        with(&self.run, |run| map_one_by_one(quantum, &self.info, &self.exit, run))
     }
 }
 
@@ -174,11 +161,7 @@ where
 {
     fn run(&self, quantum: Quantum<Values>) -> Outcome<Values> {
         with(&self.run, |run| {
-            let mut delivered = VecDeque::new();
-            let mut outcome = one_by_one::<T, ()>(quantum, &self.info, run, |(), member, _| {
-                delivered.push_back(std::mem::take(member));
-                Ok(())
-            });
+            let (mut outcome, delivered) = one_by_one::<T, ()>(quantum, &self.info, run, |(), _| Ok(()));
             outcome.ended.push((End::Delivered, delivered));
             outcome
         })
@@ -194,39 +177,76 @@ pub(crate) fn with<F, R>(place: &Mutex<Option<F>>, work: impl FnOnce(&mut F) -> 
     answer
 }
 
-/// Works on a block item by item. `keep` is given each output with its member, and takes that member.
+/// Turns on a block item by item; `keep` is given each output with its member. What it leaves is who has passed.
 pub(crate) fn one_by_one<T: Send + 'static, U>(
     quantum: Quantum<Values>,
     info: &Info,
-    run: &mut dyn FnMut(T) -> Result<U, ItemError>,
-    mut keep: impl FnMut(U, &mut crate::machine::Member, &mut Pacer) -> Result<(), ItemError>,
-) -> Outcome<Values> {
+    run: impl FnMut(T) -> Result<U, ItemError>,
+    keep: impl FnMut(U, &mut Member) -> Result<(), ItemError>,
+) -> (Outcome<Values>, VecDeque<Member>) {
     let Quantum { started, task: Task::Block(block), allow } = quantum else {
         unreachable!("a serial stage works on items")
     };
     let began = Instant::now();
+    let values = block.values.column::<T>();
+    let turns = Turns::new(block.members, Pacer::new(began, allow));
+    let mut each = Each { values, turns, run, keep, info };
+    contain_each(&mut each);
+    let Each { values, turns, .. } = each;
     let mut outcome = Outcome::new(started);
-    let mut values = block.values.column::<T>();
-    let mut members = block.members;
-    let mut pace = Pacer::new(began, allow);
-    let mut tally = Tally::default();
-    while let (Some(item), Some(mut member)) = (values.pop_front(), members.pop_front()) {
-        tally.entered += 1;
-        match contain(|| run(item)).and_then(|output| keep(output, &mut member, &mut pace)) {
-            Ok(()) => tally.left += 1,
-            Err(error) => {
-                tally.failed += 1;
-                outcome.failed.push((member, info.failure(error)));
-            }
-        }
-        if pace.is_enough() {
-            break;
-        }
+    (outcome.worked, outcome.spent) = (turns.done(), began.elapsed());
+    let (entered, failed) = (turns.done() as u64, turns.failures());
+    info.meter.add(Tally { entered, left: entered - failed, failed, busy_ns: nanoseconds(outcome.spent) });
+    let rest = |members| Block { values: Values::of(values), members, since: block.since, attempts: 0 };
+    let passed = turns.conclude(&mut outcome, rest);
+    (outcome, passed)
+}
+
+struct Each<'a, T, F, G> {
+    values: VecDeque<T>,
+    turns: Turns,
+    run: F,
+    keep: G,
+    info: &'a Info,
+}
+
+impl<T, U, F, G> Steps for Each<'_, T, F, G>
+where
+    F: FnMut(T) -> Result<U, ItemError>,
+    G: FnMut(U, &mut Member) -> Result<(), ItemError>,
+{
+    #[inline]
+    fn step(&mut self) -> Result<bool, ItemError> {
+        let Some(member) = self.turns.next() else { return Ok(false) };
+        let Some(item) = self.values.pop_front() else { return Ok(false) };
+        let before = member.bytes;
+        let output = (self.run)(item)?;
+        (self.keep)(output, member)?;
+        let after = member.bytes;
+        self.turns.pass(before, after);
+        Ok(true)
     }
-    (outcome.worked, outcome.spent) = (pace.items, began.elapsed());
-    info.meter.add(Tally { busy_ns: nanoseconds(outcome.spent), ..tally });
-    if !members.is_empty() {
-        outcome.rest = Some(Block { values: Values::of(values), members, since: block.since, attempts: 0 });
+
+    fn failed(&mut self, error: ItemError) {
+        self.turns.fail(self.info.failure(error));
+    }
+}
+
+/// Turns on a block whose items become others.
+pub(crate) fn map_one_by_one<T: Send + 'static, U: Send + 'static>(
+    quantum: Quantum<Values>,
+    info: &Info,
+    exit: &Exit<U>,
+    run: impl FnMut(T) -> Result<U, ItemError>,
+) -> Outcome<Values> {
+    let mut made = VecDeque::new();
+    let (mut outcome, passed) = one_by_one::<T, U>(quantum, info, run, |output, member| {
+        exit.appraise(&output, member);
+        made.push_back(output);
+        Ok(())
+    });
+    if !passed.is_empty() {
+        outcome.moved.push((0, Block::new(Values::of(made), passed, Instant::now())));
     }
     outcome
 }

@@ -8,7 +8,7 @@ use super::value::Values;
 use super::{Core, Work};
 use crate::error::ItemError;
 use crate::flow::{End, Flow};
-use crate::machine::{Block, Kind, Outcome, Quantum, Task};
+use crate::machine::{Block, Failure, Kind, Outcome, Quantum, Task};
 use crate::plan::Outlet;
 use crate::supervise::contain;
 use crate::weigh::{ByType, Weigh, Weighing};
@@ -126,9 +126,12 @@ impl<T: Send + 'static, S, W: Weighing<T>> Flow<T, S, W> {
         let (mut graph, inlets) = self.close(None);
         let scatter = graph.add(&inlets, Kind::Scatter { gather: 0 }, Work::Outside, vec![info.clone()]);
         let exit = Exit { weigh: Weighing::<I::Item>::weigher(ByType), key: None, ask: None };
-        graph.nodes[scatter].work = Work::Core(Arc::new(Expander { begin, exit, info, item: PhantomData }));
-        let parts = Flow::at(graph, vec![Outlet { node: scatter, out: 0 }], ByType);
+        let begun = info.clone();
+        graph.nodes[scatter].work =
+            Work::Core(Arc::new(Expander { begin, exit, info: info.clone(), item: PhantomData }));
+        let parts = Flow::at(graph, vec![Outlet { node: scatter, out: 0 }], info, ByType);
         let (mut graph, ends) = body(parts).close(None);
+        let scatter = graph.find(scatter, &begun);
         graph.mark(scatter + 1, |node| node.is_part = true);
         let info = Info::new("gather");
         let kind = Kind::Gather { grows: true, is_partial };
@@ -163,8 +166,15 @@ where
         let mut outcome = Outcome::new(started);
         let Block { values, mut members, .. } = gathered.parent;
         let mut member = members.pop_front().unwrap_or_default();
+        if let Some(failure) = gathered.parts.failure {
+            // The part's own error, at its own stage; what becomes of the item is this stage's to say.
+            let verdict = self.info.failure(failure.error.clone()).verdict;
+            self.info.meter.add(Tally { entered: 1, failed: 1, ..Tally::default() });
+            outcome.failed.push((member, Failure { verdict, ..failure }));
+            return outcome;
+        }
         let whole = contain(|| {
-            let parts = gathered.parts.into_iter().map(|part| part.map(Values::single::<Q>)).collect();
+            let parts = gathered.parts.parts.into_iter().map(|part| part.map(Values::single::<Q>)).collect();
             let whole = (self.gather)(values.single::<D>(), parts);
             self.exit.appraise(&whole, &mut member);
             Ok(whole)

@@ -1,18 +1,19 @@
 //! Where items come from: an iterator, a stream, a channel.
 
-use super::chain::Pacer;
 use super::exit::Exit;
 use super::info::{Info, Tally, nanoseconds};
 use super::value::{Made, Values};
+use super::work::Pacer;
 use super::{Core, Work};
 use crate::error::ItemError;
 use crate::flow::{End, Flow};
 use crate::machine::{Allowance, Block, Failure, Hook, Kind, Member, Outcome, Quantum, Started, Verdict};
 use crate::plan::Graph;
-use crate::supervise::{contain, contain_async};
+use crate::supervise::{Steps, contain, contain_async, contain_each};
 use crate::weigh::ByType;
 use futures_util::stream::BoxStream;
 use futures_util::{FutureExt, Stream, StreamExt, future::BoxFuture, stream};
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 use tokio::sync::mpsc;
@@ -136,75 +137,92 @@ struct Birth<T> {
 }
 
 impl<T: Send + 'static> Birth<T> {
-    /// Takes items while they come and the allowance lasts; what `next` says of an error ends the source.
+    /// Takes items while they come and the allowance lasts. `next` says nothing where there is none: that ends the
+    /// source, and so does its error.
     fn bear(
         &self,
         started: Started,
         allow: Allowance,
-        mut next: impl FnMut() -> Result<Option<T>, ItemError>,
+        next: impl FnMut() -> Result<Option<T>, ItemError>,
     ) -> Outcome<Values> {
         let began = Instant::now();
-        let mut outcome = Outcome::new(started);
-        let mut made = Made::with_capacity(allow.items.min(64));
-        let mut tally = Tally::default();
-        let mut pace = Pacer::new(began, allow);
-        loop {
-            match next() {
-                Ok(Some(item)) => self.admit(item, &mut made, &mut outcome, &mut tally, &mut pace),
-                Ok(None) => outcome.is_last = true,
-                Err(error) => {
-                    outcome.is_last = true;
-                    outcome.failed.push((Member::new(0, tally.entered), self.broken(error)));
-                }
-            }
-            if outcome.is_last || pace.is_enough() {
-                break;
-            }
-        }
-        outcome.worked = made.members.len();
-        outcome.spent = began.elapsed();
-        self.info.meter.add(Tally { busy_ns: nanoseconds(outcome.spent), ..tally });
+        let mut births = Births {
+            birth: self,
+            next,
+            made: Made::with_capacity(allow.items.min(BIRTHS_AT_ONCE)),
+            hooks: VecDeque::new(),
+            failed: Vec::new(),
+            is_last: false,
+            is_enough: false,
+            is_admitting: false,
+            pace: Pacer::new(began, allow),
+        };
+        contain_each(&mut births);
+        let Births { made, hooks, failed, is_last, .. } = births;
+        let mut outcome = Outcome { hooks, failed, is_last, ..Outcome::new(started) };
+        (outcome.worked, outcome.spent) = (made.members.len(), began.elapsed());
+        let (left, failed) = (made.members.len() as u64, outcome.failed.len() as u64);
+        let busy_ns = nanoseconds(outcome.spent);
+        self.info.meter.add(Tally { entered: left + failed, left, failed, busy_ns });
         if !made.members.is_empty() {
             outcome.fresh.push((0, Block::new(Values::of(made.values), made.members, began)));
         }
         outcome
     }
 
-    fn admit(
-        &self,
-        item: T,
-        made: &mut Made<T>,
-        outcome: &mut Outcome<Values>,
-        tally: &mut Tally,
-        pace: &mut Pacer,
-    ) {
-        tally.entered += 1;
-        let mut member = Member::new(0, 0);
-        let appraised = contain(|| {
-            self.exit.appraise(&item, &mut member);
-            Ok(self.hook.get().map(|hook| hook(&item)))
-        });
-        match appraised {
-            Ok(hook) => {
-                tally.left += 1;
-                pace.grow(0, member.bytes);
-                if self.hook.get().is_some() {
-                    outcome.hooks.push_back(hook);
-                }
-                made.push(item, member);
-            }
-            Err(error) => {
-                tally.failed += 1;
-                let place = tally.entered - 1;
-                outcome.failed.push((Member::new(0, place), self.info.failure(error)));
-            }
-        }
-    }
-
     /// Nobody can say what the source would have yielded, so the run stops.
     fn broken(&self, error: ItemError) -> Failure {
-        self.info.meter.add(Tally { failed: 1, ..Tally::default() });
         Failure { verdict: Verdict::Stop, ..self.info.failure(error) }
+    }
+}
+
+/// Room is made for so many births at first.
+const BIRTHS_AT_ONCE: usize = 512;
+
+/// The births of one quantum.
+struct Births<'a, T, N> {
+    birth: &'a Birth<T>,
+    next: N,
+    made: Made<T>,
+    hooks: VecDeque<Option<Hook>>,
+    failed: Vec<(Member, Failure)>,
+    is_last: bool,
+    is_enough: bool,
+    /// Whether it is an item that is being looked at, or the source that is being asked for one.
+    is_admitting: bool,
+    pace: Pacer,
+}
+
+impl<T: Send + 'static, N: FnMut() -> Result<Option<T>, ItemError>> Steps for Births<'_, T, N> {
+    #[inline]
+    fn step(&mut self) -> Result<bool, ItemError> {
+        if self.is_enough || self.is_last {
+            return Ok(false);
+        }
+        self.is_admitting = false;
+        let Some(item) = (self.next)()? else {
+            self.is_last = true;
+            return Ok(false);
+        };
+        self.is_admitting = true;
+        let member = self.birth.exit.admit(&item);
+        if let Some(hook) = self.birth.hook.get() {
+            self.hooks.push_back(Some(hook(&item)));
+        }
+        self.pace.grow(0, member.bytes);
+        self.made.push(item, member);
+        self.is_enough = self.pace.is_enough();
+        Ok(true)
+    }
+
+    fn failed(&mut self, error: ItemError) {
+        // Where it stands among its brothers says later where it stands in the source.
+        let place = (self.made.members.len() + self.failed.len()) as u64;
+        let failure =
+            if self.is_admitting { self.birth.info.failure(error) } else { self.birth.broken(error) };
+        self.failed.push((Member::new(0, place), failure));
+        self.is_last = !self.is_admitting;
+        self.is_enough = self.pace.is_enough();
     }
 }
 
@@ -218,10 +236,8 @@ impl<T: Send + 'static, I: Iterator<Item = T> + Send> Core for FromIterator<T, I
     fn run(&self, quantum: Quantum<Values>) -> Outcome<Values> {
         let lock = || self.items.lock().unwrap_or_else(PoisonError::into_inner);
         let mut items = lock().take();
-        let outcome = self.birth.bear(quantum.started, quantum.allow, || {
-            let Some(items) = &mut items else { return Ok(None) };
-            contain(|| Ok(items.next()))
-        });
+        let outcome =
+            self.birth.bear(quantum.started, quantum.allow, || Ok(items.as_mut().and_then(Iterator::next)));
         *lock() = items;
         outcome
     }

@@ -43,7 +43,7 @@ impl<T: Send + 'static, S, W: Weighing<T>> Flow<T, S, W> {
     /// assert_eq!(squares.next().await, Some(4));
     /// assert_eq!(squares.next().await, Some(9));
     /// assert_eq!(squares.next().await, None);
-    /// assert_eq!(squares.finish().await?.ends.delivered, 3);
+    /// assert_eq!(squares.close().await?.ends.delivered, 3);
     /// # Ok(())
     /// # }
     /// ```
@@ -88,11 +88,11 @@ impl<T: Send + 'static> ItemStream<T> {
         }
     }
 
-    /// Waits for the run's end. What was not taken ends cancelled, unless the stream had ended.
+    /// Ends the run, if it has not ended by itself: what was not taken ends cancelled.
     ///
     /// # Errors
     /// [`RunError::Failed`] if an item stopped the run: then the stream ended early.
-    pub async fn finish(mut self) -> Result<Report, RunError> {
+    pub async fn close(mut self) -> Result<Report, RunError> {
         let Some(handle) = self.handle.take() else { unreachable!("the handle goes with the stream") };
         handle.end_stream();
         handle.join().await

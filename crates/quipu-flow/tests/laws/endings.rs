@@ -267,7 +267,7 @@ fn a_runtime_that_goes_down_leaves_no_item() {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_time().build().unwrap();
     let count = live.clone();
-    let controls = runtime.block_on(async {
+    let handle = runtime.block_on(async {
         let flow = Flow::from_iter((0..).map(move |number| Live::new(number, &count))).weigh(|_| 1);
         let handle = flow
             .sink(async |_item| {
@@ -276,12 +276,10 @@ fn a_runtime_that_goes_down_leaves_no_item() {
             })
             .start()
             .unwrap();
-        let controls = handle.controls();
-        while controls.progress().stages[1].in_flight == 0 {
+        while handle.progress().stages[1].in_flight == 0 {
             tokio::task::yield_now().await;
         }
-        std::mem::forget(handle);
-        controls
+        handle
     });
     drop(runtime);
     let since = std::time::Instant::now();
@@ -289,7 +287,7 @@ fn a_runtime_that_goes_down_leaves_no_item() {
         std::thread::yield_now();
     }
     assert_eq!(live.load(SeqCst), 0);
-    let progress = controls.progress();
+    let progress = handle.progress();
     assert_eq!(progress.births, progress.ends.total());
 }
 

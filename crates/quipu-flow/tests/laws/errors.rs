@@ -287,3 +287,50 @@ fn zeros_are_refused_before_anything_runs() {
         }
     });
 }
+
+/// What becomes of an item one of whose parts has failed is said behind its scatter; the error is the part's.
+#[test]
+fn a_part_that_fails_fails_its_item_by_the_gathers_policy() {
+    everywhere(async |pool| {
+        let flow = || {
+            let fail = |part: u32| if part == 12 { Err("twelve") } else { Ok(part) };
+            Flow::from_iter(0..3u32).scatter(
+                |item| (item, (item * 10)..(item * 10 + 3)),
+                |parts| parts.try_map(fail),
+                |item, parts: Vec<u32>| (item, parts.len()),
+            )
+        };
+        let (store, failed) = (Store::new(), Store::new());
+        let report = flow().on_error(letters(&failed)).sink(store.put()).on(&pool).run().await.unwrap();
+        assert_eq!(store.sorted(), [(0, 3), (2, 3)]);
+        let failed = failed.take();
+        assert_eq!(
+            (failed.len(), failed[0].stage.as_str(), failed[0].position.path()),
+            (1, "try_map", vec![1])
+        );
+        assert_eq!((report.ends.dead_lettered, report.ends.skipped), (1, 1));
+        assert_eq!(report.births, report.ends.total());
+        let report = flow().on_error(OnError::Skip).sink(Store::new().put()).on(&pool).run().await.unwrap();
+        assert_eq!((report.ends.delivered, report.ends.skipped), (2, 2));
+        let end = flow().sink(Store::new().put()).on(&pool).run().await;
+        let Err(RunError::Failed { failed, report }) = end else { panic!("{end:?}") };
+        assert_eq!((failed.stage.as_str(), failed.error.to_string().as_str()), ("try_map", "twelve"));
+        assert_eq!(report.births, report.ends.total());
+    });
+}
+
+#[test]
+fn a_route_to_no_branch_is_the_items_error_and_has_a_policy() {
+    everywhere(async |pool| {
+        let store = Store::new();
+        let flow = Flow::from_iter(0..6usize).route(
+            2,
+            |number| number % 3,
+            |_, numbers| numbers.map(|number| number),
+        );
+        let report =
+            flow.named("ways").on_error(OnError::Skip).sink(store.put()).on(&pool).run().await.unwrap();
+        assert_eq!((store.sorted(), report.ends.skipped), (vec![0, 1, 3, 4], 2));
+        assert!(report.stages.iter().any(|stage| stage.name == "ways" && stage.failed == 2));
+    });
+}

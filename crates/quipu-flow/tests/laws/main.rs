@@ -2,12 +2,22 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod branches;
 mod chain;
 mod endings;
 mod errors;
+mod gathers;
+mod inputs;
+mod interrupted;
+mod joins;
 mod memory;
+mod nested;
+mod policies;
 mod random;
+mod refused;
 mod sharing;
+mod states;
+mod streams;
 
 use quipu_compute::{ComputeConfig, ComputePool};
 use std::sync::{Arc, Mutex};
@@ -16,16 +26,20 @@ use std::time::Duration;
 /// Longer than any of these tests takes; a run that hangs fails instead.
 const HANG: Duration = Duration::from_secs(60);
 
-/// Runs a check with one thread of each kind, and with three.
+/// Runs a check with one thread of each kind, with two, and with many more threads than cores.
 fn everywhere<F: Future<Output = ()>>(check: impl Fn(ComputePool) -> F) {
-    for threads in [1, 3] {
-        with_threads(threads, &check);
+    for (threads, tokio_workers) in [(1, 1), (2, 2), (8, 1)] {
+        with(threads, tokio_workers, &check);
     }
 }
 
 fn with_threads<F: Future<Output = ()>>(threads: usize, check: impl FnOnce(ComputePool) -> F) {
+    with(threads, threads, check);
+}
+
+fn with<F: Future<Output = ()>>(threads: usize, workers: usize, check: impl FnOnce(ComputePool) -> F) {
     let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_time().build().unwrap();
+        tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_time().build().unwrap();
     let pool = ComputePool::new(ComputeConfig::default().threads(threads)).unwrap();
     runtime.block_on(async { tokio::time::timeout(HANG, check(pool)).await.expect("the run hangs") });
 }
@@ -70,5 +84,21 @@ impl<T: Send + 'static> Store<T> {
         let mut items = self.take();
         items.sort();
         items
+    }
+}
+
+/// Runs a pipeline with budgets from nothing to plenty, and says what each run has delivered. Each ends `Done`, and its
+/// counts add up.
+async fn with_any_budget<T: Send + 'static>(
+    pool: &ComputePool,
+    build: impl Fn(Store<T>) -> quipu_flow::Pipeline,
+    mut check: impl FnMut(Vec<T>),
+) {
+    for (memory, in_flight) in [(0, 1), (0, 7), (300, 2), (1 << 20, 1), (1 << 20, 1000)] {
+        let store = Store::new();
+        let report = build(store.clone()).memory(memory).in_flight(in_flight).on(pool).run().await.unwrap();
+        assert_eq!(report.ended, quipu_flow::Ended::Done);
+        assert_eq!(report.births, report.ends.total(), "{:?}", report.ends);
+        check(store.take());
     }
 }

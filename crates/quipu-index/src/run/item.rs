@@ -118,14 +118,6 @@ impl Item {
         }
     }
 
-    /// Tokens that the item still has to take through the model.
-    pub(crate) fn tokens_waiting(&self) -> usize {
-        match &self.content {
-            Content::Chunks(_, waiting) => waiting.iter().map(|chunk| chunk.tokens.len()).sum(),
-            _ => 0,
-        }
-    }
-
     /// The document that `extracted` and its `pieces` make, and the chunks of it that need a vector: all.
     pub(crate) fn chunked(mut self, extracted: Extracted, pieces: Vec<Piece>) -> Self {
         let mut waiting = Vec::with_capacity(pieces.len());

@@ -7,6 +7,7 @@
 mod finish;
 mod item;
 pub mod memory;
+mod part;
 mod pipeline;
 mod report;
 mod roots;

@@ -7,13 +7,14 @@ use quipu_flow::{Batch, Failed, Flow, OnError, Pipeline};
 use tokio::sync::mpsc::Receiver;
 
 use super::item::Item;
+use super::part::Part;
 use super::stages::Stages;
 use super::writer::{Desk, Writer};
 
-/// Tokens collected across documents before they are embedded together.
+/// Tokens collected across documents before they are embedded together: several parts.
 const EMBED_TOKENS: usize = 16_384;
 
-/// How long a document waits for others to be embedded with.
+/// How long a part waits for others to be embedded with.
 const EMBED_WITHIN: Duration = Duration::from_millis(100);
 
 /// Bytes of documents that one transaction takes.
@@ -58,10 +59,14 @@ pub(crate) fn pipeline(
         .named("recall")
         .limit(QUESTIONS_MAX)
         .on_error(OnError::Stop)
-        .map_batch(Batch::weight(EMBED_TOKENS, Item::tokens_waiting).within(EMBED_WITHIN), move |items| {
-            embedding.get().embed(items)
-        })
-        .named("embed")
+        .scatter(
+            Item::split,
+            |parts| {
+                let batch = Batch::weight(EMBED_TOKENS, Part::tokens).within(EMBED_WITHIN);
+                parts.map_batch(batch, move |parts| embedding.get().embed(&parts)).named("embed")
+            },
+            Item::gather,
+        )
         .batch(Batch::bytes(WRITE_BYTES).within(WRITE_WITHIN))
         .named("collect")
         .sink(move |items| Writer::write(writing.get(), items))

@@ -18,6 +18,7 @@ use quipu_extract::{Limits, extract, identify};
 use rayon::prelude::*;
 
 use super::item::{Content, Item, Settled, with_causes};
+use super::part::{Embedded, Part};
 use super::report::Tally;
 use crate::IndexError;
 use crate::chunk::chunk;
@@ -154,51 +155,44 @@ impl Stages {
         Ok(item)
     }
 
-    /// Embeds the waiting chunks of many documents at once: sorted by length, cut by tokens, on every core. Where
-    /// that fails, embeds them one document after the other, so that only the guilty one fails.
-    pub(crate) fn embed(&self, mut items: Vec<Item>) -> Vec<Item> {
-        match catch_unwind(AssertUnwindSafe(|| self.embed_all(&mut items))) {
-            Ok(Ok(())) => items,
-            _ => items.into_iter().map(|item| self.embed_alone(item)).collect(),
+    /// Embeds the parts of many documents at once: sorted by length, cut by tokens, on every core. Where that fails,
+    /// embeds them one after the other, so that only the guilty one fails.
+    pub(crate) fn embed(&self, parts: &[Part]) -> Vec<Embedded> {
+        match catch_unwind(AssertUnwindSafe(|| self.embed_all(parts))) {
+            Ok(Ok(embedded)) => embedded,
+            _ => parts.iter().map(|part| self.embed_alone(part)).collect(),
         }
     }
 
-    fn embed_alone(&self, mut item: Item) -> Item {
-        match catch_unwind(AssertUnwindSafe(|| self.embed_all(std::slice::from_mut(&mut item)))) {
-            Ok(Ok(())) => item,
-            Ok(Err(error)) => item.fail(FailureKind::Embed, &with_causes(&error)),
+    fn embed_alone(&self, part: &Part) -> Embedded {
+        match catch_unwind(AssertUnwindSafe(|| self.embed_all(std::slice::from_ref(part)))) {
+            Ok(Ok(mut embedded)) => embedded.pop().unwrap_or(Embedded(Ok(Vec::new()))),
+            Ok(Err(error)) => Embedded(Err((FailureKind::Embed, with_causes(&error)))),
             Err(panic) => {
-                item.fail(FailureKind::Panic, &format!("embedding it panicked: {}", panic_message(&*panic)))
+                let message = format!("embedding it panicked: {}", panic_message(&*panic));
+                Embedded(Err((FailureKind::Panic, message)))
             }
         }
     }
 
-    fn embed_all(&self, items: &mut [Item]) -> Result<(), EmbedError> {
-        let mut places = Vec::new();
-        let mut sequences: Vec<&TokenIds> = Vec::new();
-        for (index, item) in items.iter().enumerate() {
-            if let Content::Chunks(_, waiting) = &item.content {
-                places.extend(waiting.iter().map(|waiting| (index, waiting.chunk)));
-                sequences.extend(waiting.iter().map(|waiting| &waiting.tokens));
-            }
-        }
+    fn embed_all(&self, parts: &[Part]) -> Result<Vec<Embedded>, EmbedError> {
+        let waiting = parts.iter().enumerate().flat_map(|(part, Part(waiting))| {
+            waiting.iter().map(move |waiting| (part, waiting.chunk, &waiting.tokens))
+        });
+        let waiting: Vec<(usize, usize, &TokenIds)> = waiting.collect();
+        let sequences: Vec<&TokenIds> = waiting.iter().map(|(_, _, tokens)| *tokens).collect();
         let lengths: Vec<usize> = sequences.iter().map(|tokens| tokens.len()).collect();
         let embedded: Vec<Vec<(usize, Vector)>> = plan_batches(&lengths, BATCH_TOKENS)
             .into_par_iter()
             .map(|batch| self.embed_batch(&batch, &sequences))
             .collect::<Result<_, _>>()?;
+        let mut vectors: Vec<Vec<(usize, Vector)>> =
+            parts.iter().map(|Part(waiting)| Vec::with_capacity(waiting.len())).collect();
         for (sequence, vector) in embedded.into_iter().flatten() {
-            let (index, chunk) = places[sequence];
-            if let Content::Chunks(document, _) = &mut items[index].content {
-                document.chunks[chunk].vector = Some(vector);
-            }
+            let (part, chunk, _) = waiting[sequence];
+            vectors[part].push((chunk, vector));
         }
-        for item in items {
-            if let Content::Chunks(_, waiting) = &mut item.content {
-                *waiting = Vec::new();
-            }
-        }
-        Ok(())
+        Ok(vectors.into_iter().map(|vectors| Embedded(Ok(vectors))).collect())
     }
 
     fn embed_batch(

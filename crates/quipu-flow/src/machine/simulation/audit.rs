@@ -2,8 +2,14 @@
 
 use super::play::Fake;
 use crate::machine::live::Part;
-use crate::machine::{Machine, Member, Quantum, Task};
+use crate::machine::{Kind, Machine, Member, Position, Quantum, Task};
 use std::fmt::Write;
+
+/// What a stall step may move.
+pub(super) struct Stallable {
+    partial: Vec<(Position, usize, Option<u64>)>,
+    waiters: Vec<Option<Position>>,
+}
 
 impl Machine<Fake> {
     /// Whoever is at a node and charged there, running quanta apart.
@@ -74,6 +80,13 @@ impl Machine<Fake> {
                     "population of {node}: {}",
                     self.picture()
                 );
+                if let Kind::Source { window: Some(window), .. } = self.nodes[node].kind {
+                    assert!(
+                        self.live.unacknowledged(node) <= window,
+                        "a window is passed: {}",
+                        self.picture()
+                    );
+                }
                 for member in residents {
                     for birth in member.births() {
                         assert!(
@@ -93,6 +106,113 @@ impl Machine<Fake> {
                 self.picture()
             );
         }
+    }
+
+    /// The partial batches, and by share of the budget where the oldest of those stands that wait for credit.
+    pub(super) fn stallable(&self) -> Stallable {
+        let buffers = |node: usize| {
+            let firsts = self.nodes[node].buffers.iter();
+            firsts.filter_map(move |(group, buffer)| Some((buffer.blocks.first()?.clone(), node, *group)))
+        };
+        let waiter = |region| {
+            let at = self.oldest_waiter(region).and_then(|node| self.candidate(node));
+            at.and_then(|candidate| candidate.position.cloned())
+        };
+        Stallable {
+            partial: (0..self.nodes.len()).flat_map(buffers).collect(),
+            waiters: (0..self.regions.len()).map(waiter).collect(),
+        }
+    }
+
+    /// Checks that what a stall step has closed or licensed was the oldest of all that waited.
+    pub(super) fn check_stall(&self, before: &Stallable) {
+        let now = self.stallable();
+        for (position, node, group) in &before.partial {
+            let is_there = self.nodes[*node].buffers.contains_key(group);
+            let may_come = group.is_none_or(|group| self.group_may_come(*node, group));
+            if is_there || self.input_is_over(*node) || !may_come {
+                continue;
+            }
+            let region = self.nodes[*node].region;
+            let others = now.partial.iter().filter(|(_, node, _)| self.nodes[*node].region == region);
+            let others = others.map(|(position, ..)| position).chain(&before.waiters[region]);
+            let older = others.min().filter(|other| *other < position);
+            assert!(older.is_none(), "{position} was closed before {older:?}: {}", self.picture());
+        }
+        for (number, region) in self.regions.iter().enumerate() {
+            let Some(licensed) = region.licence.and_then(|node| self.candidate(node)) else { continue };
+            let Some(position) = licensed.position else { continue };
+            let older = now.waiters[number].as_ref().filter(|other| *other < position);
+            assert!(older.is_none(), "{position} was licensed before {older:?}: {}", self.picture());
+        }
+    }
+
+    /// Who may start over budget, by region.
+    pub(super) fn licences(&self) -> Vec<Option<usize>> {
+        self.regions.iter().map(|region| region.licence).collect()
+    }
+
+    /// Whether what starts at a node next is over budget.
+    pub(super) fn is_licensed(&self, node: usize) -> bool {
+        self.regions[self.nodes[node].region].licence == Some(node)
+    }
+
+    /// Checks that nothing which waits for credit, and no partial batch, is older than who was given a licence.
+    pub(super) fn check_licence(&self, region: usize, node: usize) {
+        let age = |node: usize| {
+            let candidate = self.candidate(node).filter(|candidate| candidate.is_gated)?;
+            Some((candidate.position.is_none(), candidate.position))
+        };
+        let licensed = age(node).unwrap_or_else(|| panic!("a licence for nothing: {}", self.picture()));
+        for &other in &self.regions[region].nodes {
+            let partial = self.nodes[other].oldest_buffer().map(|(position, _)| (false, Some(position)));
+            let oldest = age(other).into_iter().chain(partial).min();
+            assert!(
+                oldest.is_none_or(|oldest| oldest >= licensed),
+                "{other} is older than {node}, which has the licence: {}",
+                self.picture()
+            );
+        }
+    }
+
+    /// Checks that scarce credit does not go past a device in whose queue something older is, whole batch or not.
+    pub(super) fn check_age(&self, node: usize) {
+        let region = &self.regions[self.nodes[node].region];
+        let Some(candidate) = self.candidate(node).filter(|candidate| candidate.is_gated) else { return };
+        if !region.oldest_first || region.licence.is_some() || !region.credit.is_scarce() {
+            return;
+        }
+        for &device in region.nodes.iter().filter(|&&other| other != node) {
+            let here = &self.nodes[device];
+            let waits = matches!(here.kind, Kind::Device { grows: true, .. })
+                && here.has_slot()
+                && !here.ready.is_empty();
+            let oldest = self.residents(device).into_iter().map(|member| &member.position).min();
+            let is_next =
+                candidate.position.is_some_and(|position| oldest.is_some_and(|oldest| position < oldest));
+            assert!(
+                !waits || is_next,
+                "{node} draws credit before the older at {device}: {}",
+                self.picture()
+            );
+        }
+    }
+
+    /// Whether anything that was made of a source item is in flight.
+    pub(super) fn is_in_flight(&self, region: usize, number: u64, running: &[&Quantum<Fake>]) -> bool {
+        let is_of = |member: &Member| {
+            let passengers = member.lineage.iter().flat_map(|lineage| &lineage.passengers);
+            let mut positions = passengers.map(|(position, _)| position).chain([&member.position]);
+            positions.any(|position| position.path()[0] == number)
+        };
+        let nodes = &self.regions[region].nodes;
+        let running = running.iter().filter(|quantum| nodes.contains(&quantum.started.node));
+        nodes.iter().flat_map(|&node| self.residents(node)).any(is_of)
+            || running.flat_map(|quantum| members(quantum)).any(is_of)
+            || self
+                .letters
+                .iter()
+                .any(|((position, _), letter)| letter.region == region && position.path()[0] == number)
     }
 
     /// Whether anything upstream of a node stands below a position.
@@ -141,6 +261,11 @@ impl Machine<Fake> {
         }
         text
     }
+}
+
+/// Where those stand whom a quantum works on.
+pub(super) fn positions(quantum: &Quantum<Fake>) -> Vec<crate::machine::Position> {
+    members(quantum).into_iter().map(|member| member.position.clone()).collect()
 }
 
 /// Whom a quantum works on.

@@ -1,6 +1,6 @@
 //! What nodes do in a simulation: every item's fate depends on where it stands, never on the schedule.
 
-use super::Random;
+use super::case::Random;
 use super::graph::{Built, Fails, Play};
 use crate::error::ItemError;
 use crate::machine::{
@@ -38,7 +38,9 @@ pub(super) struct Stage {
     /// The last position that each order-keeping node has seen, by key.
     seen: BTreeMap<(usize, u64), Position>,
     asked: u64,
-    hooks: usize,
+    regions: Vec<usize>,
+    /// Where the source item of each hook stands: in which region, and its number there.
+    hooks: Vec<(usize, u64)>,
     acknowledged: Arc<Mutex<Vec<usize>>>,
     pub(super) delivered: BTreeMap<Position, u64>,
     pub(super) largest: (u64, u64),
@@ -62,27 +64,36 @@ impl Stage {
             left: built.plays.iter().map(|play| play.most).collect(),
             seen: BTreeMap::new(),
             asked: 0,
-            hooks: 0,
+            regions: built.specs.iter().map(|spec| spec.region).collect(),
+            hooks: Vec::new(),
             acknowledged: Arc::default(),
             delivered: BTreeMap::new(),
             largest: (1, 1),
         }
     }
 
-    pub(super) fn acknowledge(
-        &mut self,
-        gone: Gone<Fake>,
-        _machine: &Machine<Fake>,
-        _hands: &[Quantum<Fake>],
-        _waiting: &[(Quantum<Fake>, bool)],
-    ) {
+    /// Calls the hooks, and checks that nothing in flight was made of what they acknowledge.
+    pub(super) fn acknowledge(&self, gone: Gone<Fake>, machine: &Machine<Fake>, running: &[&Quantum<Fake>]) {
+        let before = self.acknowledged.lock().unwrap().len();
         gone.acknowledged.into_iter().for_each(|hook| hook());
+        for &hook in &self.acknowledged.lock().unwrap()[before..] {
+            let (region, number) = self.hooks[hook];
+            assert!(
+                !machine.is_in_flight(region, number, running),
+                "{number} of region {region} is acknowledged too early: {}",
+                machine.picture()
+            );
+        }
     }
 
-    pub(super) fn check_acknowledged(&self) {
+    /// None is acknowledged twice; if `is_done`, each is once.
+    pub(super) fn check_acknowledged(&self, is_done: bool) {
         let mut acknowledged = self.acknowledged.lock().unwrap().clone();
         acknowledged.sort_unstable();
-        assert_eq!(acknowledged, (0..self.hooks).collect::<Vec<_>>(), "each is acknowledged once");
+        assert!(acknowledged.windows(2).all(|pair| pair[0] < pair[1]), "one is acknowledged twice");
+        if is_done {
+            assert_eq!(acknowledged, (0..self.hooks.len()).collect::<Vec<_>>(), "each is acknowledged once");
+        }
     }
 
     pub(super) fn has_left(&self, node: usize) -> bool {
@@ -182,9 +193,12 @@ impl Stage {
                 outcome
             }
             Task::Gather(gathered) => {
+                let parts = gathered.parts.parts.iter().filter(|part| part.is_ok()).count();
+                let held = gathered.parent.members[0].items as usize;
+                assert!(held > parts, "an item with {parts} parts holds the credit of {held}");
                 let path = gathered.parent.position().path();
                 assert!(!machine.has_below(node, &path, &[]), "closed early: {}", machine.picture());
-                self.gather(started, gathered.parent)
+                self.gather(started, gathered.parent, gathered.parts.failure.is_some())
             }
         };
         for (out, block) in outcome.moved.iter_mut().chain(&mut outcome.fresh) {
@@ -215,8 +229,9 @@ impl Stage {
             self.left[node] -= 1;
             made += weight;
             members.push_back(Member::new(weight, 0));
-            let (hook, log) = (self.hooks, self.acknowledged.clone());
-            self.hooks += 1;
+            let (hook, log, region) = (self.hooks.len(), self.acknowledged.clone(), self.regions[node]);
+            let number = self.hooks.iter().filter(|(other, _)| *other == region).count() as u64;
+            self.hooks.push((region, number));
             outcome.hooks.push_back(Some(Box::new(move || log.lock().unwrap().push(hook))));
         }
         outcome.is_last = self.left[node] == 0;
@@ -392,13 +407,15 @@ impl Stage {
         outcome
     }
 
-    fn gather(&mut self, started: Started, mut parent: Block<Fake>) -> Outcome<Fake> {
+    fn gather(&mut self, started: Started, mut parent: Block<Fake>, has_failed: bool) -> Outcome<Fake> {
         let node = started.node;
         let grows = matches!(self.kinds[node], Kind::Gather { grows: true, .. });
         let mut outcome = Outcome::new(started);
         let position = parent.position();
-        match self.failure(node) {
-            Some(failure) if self.is_unlucky(node, &position, 0) => {
+        let failed =
+            Failure { stage: "".into(), error: ItemError::Panic(String::new()), verdict: Verdict::Skip };
+        match self.failure(node).or_else(|| has_failed.then_some(failed)) {
+            Some(failure) if has_failed || self.is_unlucky(node, &position, 0) => {
                 outcome.failed.extend(parent.members.pop_front().map(|member| (member, failure)));
             }
             _ => {

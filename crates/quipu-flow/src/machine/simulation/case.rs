@@ -1,0 +1,102 @@
+//! One case of a simulation: limits and a schedule, drawn from a seed or made by hand.
+
+/// A small generator of its own, so that seeds mean the same for ever.
+pub(in crate::machine) struct Random(pub(super) u64);
+
+impl Random {
+    pub(super) fn below(&mut self, limit: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (mixed ^ (mixed >> 31)) % limit
+    }
+
+    pub(super) fn toss(&mut self) -> bool {
+        self.below(2) == 0
+    }
+
+    pub(super) fn pick<T: Copy>(&mut self, from: &[T]) -> T {
+        from[self.below(from.len() as u64) as usize]
+    }
+}
+
+/// One case: limits and a schedule for a graph.
+#[derive(Clone, Debug)]
+pub(super) struct Case {
+    pub(super) seed: u64,
+    pub(super) workers: usize,
+    pub(super) items_budget: u64,
+    pub(super) bytes_budget: u64,
+    pub(super) bytes_max: u64,
+    /// Source items weigh one byte, whatever becomes of them.
+    pub(super) small_births: bool,
+    pub(super) cancel_at: Option<u64>,
+    pub(super) drain_at: Option<u64>,
+    /// Paused from then on.
+    pub(super) pause_at: Option<u64>,
+    /// Paused and resumed now and then.
+    pub(super) pauses: bool,
+    /// Stall steps are taken by mistake now and then.
+    pub(super) spurious: bool,
+    pub(super) bias: Bias,
+}
+
+/// What a schedule favours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Bias {
+    None,
+    /// Ios hardly ever end.
+    IoSlow,
+    /// What is started is hardly ever ended while more can be started.
+    StartFirst,
+}
+
+impl Case {
+    /// One with nothing special about it.
+    pub(super) fn plain(seed: u64) -> Self {
+        Self {
+            seed,
+            workers: 1,
+            items_budget: 1,
+            bytes_budget: 1_000_000,
+            bytes_max: 3,
+            small_births: false,
+            cancel_at: None,
+            drain_at: None,
+            pause_at: None,
+            pauses: false,
+            spurious: false,
+            bias: Bias::None,
+        }
+    }
+
+    pub(super) fn random(seed: u64) -> Self {
+        let mut random = Random(seed.wrapping_mul(7).wrapping_add(1));
+        let at = 1 + random.below(80);
+        let mode = random.below(6);
+        Self {
+            workers: 1 + random.below(3) as usize,
+            items_budget: random.pick(&[0, 1, 1, 2, 3, 5, 9, 20]),
+            bytes_budget: random.pick(&[0, 1, 2, 3, 6, 20, 50, 100]),
+            bytes_max: random.pick(&[3, 3, 3, 20]),
+            cancel_at: (mode == 3).then_some(at),
+            drain_at: (mode == 4).then_some(at),
+            pauses: mode == 5,
+            bias: random.pick(&[Bias::None, Bias::None, Bias::IoSlow, Bias::StartFirst]),
+            ..Self::plain(seed)
+        }
+    }
+
+    pub(super) fn random_growth(seed: u64) -> Self {
+        let mut random = Random(seed.wrapping_mul(7).wrapping_add(2));
+        Self {
+            workers: 1 + random.below(4) as usize,
+            items_budget: random.pick(&[3, 30, 60, 60]),
+            bytes_budget: random.pick(&[0, 8, 16, 30, 60]),
+            bytes_max: 40,
+            small_births: true,
+            bias: random.pick(&[Bias::None, Bias::None, Bias::IoSlow, Bias::StartFirst]),
+            ..Self::plain(seed)
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! `cargo xtask deep`: the long forms of the engine's tests, which would take too long for every change.
+//!
+//! A million simulated graphs, the soak on real threads, loom's models, and AddressSanitizer; each step says how long it
+//! took, and the first that fails is the last. Simulation and soak run in the tests' own profile: the engine is
+//! optimised there too, and an account that went below nought would not pass unseen.
+
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+
+use crate::eval::build::kept;
+
+/// How much.
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// A twentieth of everything: a few minutes once built
+    #[arg(long)]
+    quick: bool,
+    /// The first seed: another one than last time tries other cases
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+}
+
+/// Graphs that each of the three searches simulates.
+const GRAPHS: u64 = 1_000_000;
+
+/// Flows on real threads.
+const FLOWS: u64 = 40_000;
+
+/// `--quick` does so many times less.
+const QUICK_DIVISOR: u64 = 20;
+
+/// AddressSanitizer makes everything slower.
+const ADDRESS_DIVISOR: u64 = 20;
+
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    let divisor = if arguments.quick { QUICK_DIVISOR } else { 1 };
+    let (graphs, flows, seed) = (GRAPHS / divisor, FLOWS / divisor, arguments.seed);
+    timed("simulation", || simulate(seed, graphs))?;
+    timed("soak", || soak(seed, flows))?;
+    timed("loom", || loom("quipu-compute").and_then(|()| loom("quipu-flow")))?;
+    timed("address", || address(seed, flows / ADDRESS_DIVISOR))
+}
+
+fn timed(step: &str, run: impl FnOnce() -> Result<()>) -> Result<()> {
+    println!("{step} …");
+    let began = Instant::now();
+    run().with_context(|| format!("deep step '{step}'"))?;
+    println!("{step}: {:.1?}", began.elapsed());
+    Ok(())
+}
+
+/// One process for each core, each with seeds of its own.
+fn simulate(seed: u64, graphs: u64) -> Result<()> {
+    let program = simulator()?;
+    let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get() as u64);
+    let share = graphs.div_ceil(cores);
+    let began = Instant::now();
+    let start = |core: u64| {
+        let mut command = Command::new(&program);
+        command.args(["simulation::random_", "simulation::results_", "--test-threads=1"]);
+        command.env("QUIPU_SEED", (seed + core * share).to_string());
+        command.env("QUIPU_CASES", share.to_string());
+        command.spawn().context("starting the simulation")
+    };
+    let mut searches: Vec<Child> = (0..cores).map(start).collect::<Result<_>>()?;
+    let mut failed = 0;
+    for search in &mut searches {
+        failed += usize::from(!search.wait().context("waiting for the simulation")?.success());
+    }
+    if failed > 0 {
+        bail!("{failed} of {cores} searches found something");
+    }
+    let rate = (3 * share * cores) as f64 / began.elapsed().as_secs_f64();
+    println!("3 × {} graphs on {cores} cores, {rate:.0} a second", share * cores);
+    Ok(())
+}
+
+/// Builds quipu-flow's unit tests, and says where they are.
+fn simulator() -> Result<PathBuf> {
+    let output = cargo()
+        .args(["test", "--package", "quipu-flow", "--lib", "--no-run", "--message-format", "json"])
+        .stderr(Stdio::inherit())
+        .output()
+        .context("starting cargo")?;
+    if !output.status.success() {
+        bail!("the simulation does not build");
+    }
+    let artifacts = String::from_utf8_lossy(&output.stdout);
+    let executable = artifacts.lines().rev().find_map(|line| {
+        let message: serde_json::Value = serde_json::from_str(line).ok()?;
+        message["executable"].as_str().map(PathBuf::from)
+    });
+    executable.context("cargo names no test program")
+}
+
+fn soak(seed: u64, flows: u64) -> Result<()> {
+    let mut command = cargo();
+    command.args(["test", "--package", "quipu-flow", "--test", "soak", "--", "--nocapture"]);
+    succeed(command.env("QUIPU_SEED", seed.to_string()).env("QUIPU_SOAK", flows.to_string()))
+}
+
+/// Every interleaving of the hand-written protocols.
+fn loom(package: &str) -> Result<()> {
+    let mut command = cargo();
+    command.args(["test", "--package", package, "--test", "loom", "--release"]);
+    succeed(command.env("RUSTFLAGS", "--cfg loom").env("CARGO_TARGET_DIR", kept().join("loom")))
+}
+
+/// The tests of both crates under AddressSanitizer, which only a nightly compiler has.
+fn address(seed: u64, flows: u64) -> Result<()> {
+    let Some(host) = nightly_host() else {
+        bail!("no nightly compiler: `rustup toolchain install nightly --profile minimal` brings one")
+    };
+    let mut command = Command::new("rustup");
+    command.args([
+        "run",
+        "nightly",
+        "cargo",
+        "test",
+        "--package",
+        "quipu-compute",
+        "--package",
+        "quipu-flow",
+    ]);
+    command.args(["--lib", "--tests", "--target", host.as_str()]);
+    command.env("RUSTFLAGS", "-Zsanitizer=address -Cunsafe-allow-abi-mismatch=sanitizer");
+    command.env("CARGO_TARGET_DIR", kept().join("address"));
+    // What cargo has set for this program is another toolchain's.
+    command.env_remove("RUSTUP_TOOLCHAIN").env_remove("CARGO").env_remove("RUSTC");
+    succeed(command.env("QUIPU_SEED", seed.to_string()).env("QUIPU_SOAK", flows.to_string()))
+}
+
+/// The platform that a nightly compiler, if there is one, builds for.
+fn nightly_host() -> Option<String> {
+    let output = Command::new("rustup").args(["run", "nightly", "rustc", "-vV"]).output().ok()?;
+    let text = String::from_utf8(output.stdout).ok().filter(|_| output.status.success())?;
+    text.lines().find_map(|line| line.strip_prefix("host: ")).map(str::to_owned)
+}
+
+fn cargo() -> Command {
+    Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+}
+
+fn succeed(command: &mut Command) -> Result<()> {
+    let status = command.status().context("starting cargo")?;
+    if !status.success() {
+        bail!("the tests ended with {status}");
+    }
+    Ok(())
+}
