@@ -91,6 +91,12 @@ impl ComputePool {
         self.shared.enabled
     }
 
+    /// Whether the current thread is one of this pool's workers: one that may not wait for the others.
+    #[must_use]
+    pub fn is_worker(&self) -> bool {
+        self.worker().is_some()
+    }
+
     /// Whether jobs wait. An engine looks here after every quantum and lets the others go first.
     #[must_use]
     pub fn has_waiting(&self) -> bool {

@@ -115,6 +115,12 @@ pub enum RunError {
         "starting the flow: no Tokio runtime here; call it inside `#[tokio::main]` or `Runtime::block_on`"
     )]
     NoRuntime,
+    /// [`run_blocking`](crate::Pipeline::run_blocking) was called in async code, whose thread other tasks need.
+    #[error("starting the flow: waiting here would hold up a Tokio runtime; in async code, await `run()`")]
+    WouldBlock,
+    /// The runtime that serves blocking calls could not be started.
+    #[error("starting a runtime for the flow")]
+    Runtime(#[source] std::io::Error),
     /// The default pool of cores could not be started.
     #[error("starting the pool of cores")]
     Pool(#[from] quipu_compute::ComputeError),

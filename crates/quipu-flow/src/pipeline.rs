@@ -1,7 +1,7 @@
 //! A finished pipeline: the run's own settings, and its start. What runs it is `run`'s.
 
 use crate::error::RunError;
-use crate::machine::Kind;
+use crate::machine::{Budget, Kind};
 use crate::plan::{self, Graph, Plan};
 use crate::report::Report;
 use crate::run::{self, Handle, memory};
@@ -9,6 +9,7 @@ use crate::stage::info::Info;
 use crate::supervise::OnError;
 use quipu_compute::ComputePool;
 use std::sync::Arc;
+use tokio::runtime::Handle as Runtime;
 
 const ORDERED_AND_MANY: &str = "cannot be ordered with many calls at once: what is called in order ends in any; \
                                 leave out `.limit` or `.ordered`";
@@ -136,11 +137,44 @@ impl Pipeline {
         self.start()?.join().await
     }
 
+    /// Runs to the end while this thread waits: in a program without async code, or inside a function on the pool that
+    /// needs a whole run. A worker of the run's own pool does the run's work while it waits, and nobody else's: one
+    /// worker is enough, and a lock that the function holds is in nobody's way.
+    ///
+    /// Its ios go on the multi-threaded runtime around the call (that of a `spawn_blocking`), or else on the engine's own.
+    ///
+    /// ```
+    /// use quipu_flow::Flow;
+    ///
+    /// let report = Flow::from_iter(["12 7", "3 4 5"])
+    ///     .map(|line| {
+    ///         let words = line.split(' ').map(str::to_owned).collect::<Vec<_>>();
+    ///         let numbers = Flow::from_iter(words).try_map(|word| word.parse::<u32>());
+    ///         numbers.for_each(|number| assert!(number < 13)).run_blocking()
+    ///     })
+    ///     .weigh(|_| 0)
+    ///     .for_each(|inner| assert!(inner.is_ok_and(|inner| inner.ends.delivered > 1)))
+    ///     .run_blocking()?;
+    /// assert_eq!(report.ends.delivered, 2);
+    /// # Ok::<(), quipu_flow::RunError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`run`](Self::run); and that the call is in async code, whose thread may not wait.
+    pub fn run_blocking(self) -> Result<Report, RunError> {
+        run::blocking::join(self.start_on(run::blocking::runtime)?)
+    }
+
     /// Starts the run and returns at once.
     ///
     /// # Errors
     /// A setting that cannot be, or no Tokio runtime around the call.
     pub fn start(self) -> Result<Handle, RunError> {
+        self.start_on(|| Runtime::try_current().map_err(|_| RunError::NoRuntime))
+    }
+
+    /// Starts on the runtime that is asked for when all else is in order.
+    fn start_on(self, runtime: impl FnOnce() -> Result<Runtime, RunError>) -> Result<Handle, RunError> {
         let bytes = self.bytes();
         let Self { graph, settings } = self;
         if settings.items == Some(0) {
@@ -156,7 +190,8 @@ impl Pipeline {
         };
         let items = settings.items.map(|items| items as u64);
         let items = items.unwrap_or_else(|| ITEMS_BASE + ITEMS_PER_WORKER * pool.num_threads() as u64);
-        run::start(compiled, items, bytes, pool)
+        let budget = Budget { items, bytes, workers: pool.num_threads() };
+        run::start(compiled, budget, pool, runtime()?)
     }
 
     fn bytes(&self) -> u64 {

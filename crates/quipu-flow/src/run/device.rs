@@ -5,7 +5,7 @@ use crate::error::RunError;
 use crate::machine::{Failure, Outcome, Quantum, Side};
 use crate::stage::Hosts;
 use crate::stage::value::Values;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::Instant;
 
 /// Starts a device's thread. It holds on to the run's functions, so that the run is over only when its model is dropped.
@@ -15,7 +15,7 @@ pub(super) fn start(
     host: &Arc<dyn Hosts>,
     works: &super::Works,
 ) -> Result<(), RunError> {
-    run.lock().devices += 1;
+    run.lock().threads += 1;
     let (working, host, works) = (run.clone(), host.clone(), works.clone());
     let name = format!("quipu-{}", host.info().name());
     let thread = std::thread::Builder::new().name(name).spawn(move || {
@@ -23,7 +23,7 @@ pub(super) fn start(
         working.leave_device(end.err());
         drop((host, works));
     });
-    thread.map(drop).map_err(RunError::DeviceThread).inspect_err(|_| run.lock().devices -= 1)
+    thread.map(drop).map_err(RunError::DeviceThread).inspect_err(|_| run.lock().threads -= 1)
 }
 
 impl Run {
@@ -39,26 +39,11 @@ impl Run {
                 machine.finish(outcome, now);
             }
         };
-        if let Some(quantum) = self.turn_for(Some(side), finished) {
-            return Some(quantum);
+        let mut next = self.turn_for(Some(side), finished);
+        while next.is_none() && self.wait_for_work(side) {
+            next = self.turn_for(Some(side), |_, _| {});
         }
-        // No wake is lost between a look and the wait, for the lock is held from one to the other: every turn, and the
-        // run's last act, notifies while it holds it.
-        let mut state = self.lock();
-        loop {
-            if state.ended_at.is_some() || state.machine.is_stopping() {
-                return None;
-            }
-            if state.machine.has_work(side) {
-                drop(state);
-                if let Some(quantum) = self.turn_for(Some(side), |_, _| {}) {
-                    return Some(quantum);
-                }
-                state = self.lock();
-                continue;
-            }
-            state = self.devices.wait(state).unwrap_or_else(PoisonError::into_inner);
-        }
+        next
     }
 
     /// The thread ends. What could not be made stops the run.
@@ -67,7 +52,7 @@ impl Run {
             self.turn(move |machine, _| machine.break_down(&failure));
         }
         let mut state = self.lock();
-        state.devices -= 1;
+        state.threads -= 1;
         let is_over = state.is_over(Instant::now());
         drop(state);
         if is_over {

@@ -55,6 +55,10 @@ impl Handle {
         Self { controls: Controls { run }, tasks }
     }
 
+    pub(super) fn run(&self) -> &Arc<Run> {
+        &self.controls.run
+    }
+
     /// A second grip on the run, for a signal handler or a progress bar.
     #[must_use]
     pub fn controls(&self) -> Controls {

@@ -6,12 +6,14 @@
 //!
 //! | file | what |
 //! | --- | --- |
-//! | `worker` | tickets: what cores do |
+//! | `worker` | tickets: what cores do; and what a core does that waits for the run |
+//! | `blocking` | how a thread waits for the run, and the runtime where there is none |
 //! | `call`, `letter`, `arrival`, `clock` | what Tokio tasks do; `gate` is where a permission waits for its task |
 //! | `device` | what device threads do |
 //! | `handle`, `figures`, `memory` | what users see |
 
 mod arrival;
+pub(crate) mod blocking;
 mod call;
 mod clock;
 mod device;
@@ -62,8 +64,8 @@ pub(crate) struct Run {
     over: watch::Sender<bool>,
     /// Births that may start outside, by node.
     arrivals: Vec<gate::Gate<Quantum<Values>>>,
-    /// Device threads wait for this, under the state's lock.
-    devices: Condvar,
+    /// Threads that wait for work wait for this, under the state's lock.
+    work: Condvar,
     /// A partial batch has a deadline that the clock does not know.
     clock: Notify,
     started: Instant,
@@ -109,25 +111,23 @@ struct State {
     tickets: usize,
     /// Threads that are dropping what has ended, or calling hooks. The run is over only when they are done.
     dropping: usize,
-    /// Device threads under way.
-    devices: usize,
+    /// Threads besides tickets that work or wait for work: devices', and workers that wait for the run's end.
+    threads: usize,
     /// Who waits for an item that is offered outside; there is one stream, and it is polled by one at a time.
     taker: Option<Waker>,
     ended_at: Option<Instant>,
 }
 
-/// Checks that there is a runtime, and starts.
+/// Starts a run on these cores, and on this runtime.
 pub(crate) fn start(
     compiled: Compiled,
-    items_budget: u64,
-    bytes_budget: u64,
+    budget: Budget,
     pool: ComputePool,
+    runtime: tokio::runtime::Handle,
 ) -> Result<Handle, RunError> {
-    let runtime = tokio::runtime::Handle::try_current().map_err(|_| RunError::NoRuntime)?;
-    let budget = Budget { items: items_budget, bytes: bytes_budget, workers: pool.num_threads() };
     let kinds: Vec<Kind> = compiled.specs.iter().map(|spec| spec.kind.clone()).collect();
     let machine = Machine::new(compiled.specs, budget);
-    let state = State { machine, tickets: 0, dropping: 0, devices: 0, taker: None, ended_at: None };
+    let state = State { machine, tickets: 0, dropping: 0, threads: 0, taker: None, ended_at: None };
     let over = watch::Sender::new(false);
     let stages = compiled.stages.iter().map(|(info, _)| info.clone()).collect();
     let works = Arc::new(Functions { nodes: compiled.nodes, stages, over: over.clone() });
@@ -140,16 +140,16 @@ pub(crate) fn start(
         pool,
         phase: watch::Sender::new(Phase::Running),
         over,
-        devices: Condvar::new(),
+        work: Condvar::new(),
         clock: Notify::new(),
         started: Instant::now(),
-        runtime: runtime.clone(),
+        runtime,
     });
-    let mut tasks = vec![runtime.spawn(clock::keep(run.clone()))];
+    let mut tasks = vec![run.runtime.spawn(clock::keep(run.clone()))];
     for (node, work) in works.iter().enumerate() {
         match &work.work {
             Work::Arrivals(source) => {
-                tasks.push(runtime.spawn(arrival::keep(run.clone(), node, source.clone())))
+                tasks.push(run.runtime.spawn(arrival::keep(run.clone(), node, source.clone())))
             }
             Work::Host(host) => {
                 device::start(&run, node, host, &works).inspect_err(|_| run.cancel())?;
@@ -190,12 +190,28 @@ impl Run {
         let next = side.and_then(|side| state.machine.take(side, now));
         state.tickets -= usize::from(side == Some(Side::Core) && next.is_none());
         let after = state.consequences(self.pool.num_threads(), now);
-        if state.devices > 0 {
-            self.devices.notify_all();
+        if state.threads > 0 {
+            self.work.notify_all();
         }
         drop(state);
         self.follow(after);
         next
+    }
+
+    /// Waits until there is work for a thread of this kind; false when the run ends instead. No wake is lost between a
+    /// look and the wait, for the lock is held from one to the other: every turn, and the run's last act, notifies while
+    /// it holds it.
+    fn wait_for_work(&self, side: Side) -> bool {
+        let mut state = self.lock();
+        loop {
+            if state.ended_at.is_some() || state.machine.is_stopping() {
+                return false;
+            }
+            if state.machine.has_work(side) {
+                return true;
+            }
+            state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
     }
 
     /// Does outside the lock what a turn has led to.
@@ -237,7 +253,7 @@ impl Run {
         self.enter_phase(Phase::Stopping);
         let taker = {
             let mut state = self.lock();
-            self.devices.notify_all();
+            self.work.notify_all();
             state.taker.take()
         };
         taker.into_iter().for_each(Waker::wake);
