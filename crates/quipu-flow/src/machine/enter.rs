@@ -57,7 +57,7 @@ impl<V: Load> Machine<V> {
     fn place(&mut self, node: usize, input: usize, block: Block<V>, now: Instant) {
         let here = &mut self.nodes[node];
         match here.kind {
-            Kind::Batch { .. } | Kind::MapBatch { .. } | Kind::Device { .. } => {
+            Kind::Batch { ordered: false, .. } | Kind::MapBatch { .. } | Kind::Device { .. } => {
                 self.clock_is_late |= here.absorb(block, now) && here.deadline().is_some();
             }
             Kind::Keyed { .. } | Kind::Reduce { .. } => {
@@ -68,6 +68,17 @@ impl<V: Load> Machine<V> {
             Kind::Gather { .. } => each(block, |single, _| self.part_arrives(single)),
             Kind::Zip { .. } => each(block, |single, _| self.clone_arrives(input, single)),
             _ => here.queue.push(block),
+        }
+    }
+
+    /// What waits before batches that keep the order goes into them as far as nothing older can come.
+    pub(super) fn fill_in_order(&mut self, node: usize, now: Instant) {
+        while let Some(first) = self.nodes[node].queue.first()
+            && self.is_next_in_order(node, first)
+        {
+            let block = self.take_block(node, usize::MAX, true);
+            let here = &mut self.nodes[node];
+            self.clock_is_late |= here.absorb(block, now) && here.deadline().is_some();
         }
     }
 

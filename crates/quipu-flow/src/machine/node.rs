@@ -27,8 +27,8 @@ pub(crate) enum Kind {
     Fork { branches: usize, zip: Option<usize> },
     /// Work that waits, in one of its slots.
     Io { slots: usize, grows: bool },
-    /// Items into one item that holds them all.
-    Batch { size: Size },
+    /// Items into one item that holds them all; perhaps each batch a run of the source's order.
+    Batch { size: Size, ordered: bool },
     /// Items worked on together, and items again behind it.
     MapBatch { size: Size, grows: bool },
     /// The same, by the one thread that owns a device.
@@ -85,7 +85,7 @@ impl Kind {
     pub(crate) fn keeps_order(&self) -> bool {
         match self {
             Self::Serial { ordered, .. } | Self::Fold { ordered } | Self::Reduce { ordered } => *ordered,
-            Self::Stream { ordered } => *ordered,
+            Self::Stream { ordered } | Self::Batch { ordered, .. } => *ordered,
             Self::Keyed { .. } | Self::Port => true,
             _ => false,
         }
@@ -109,7 +109,7 @@ impl Kind {
 
     pub(crate) fn batch_size(&self) -> Option<Size> {
         match self {
-            Self::Batch { size } | Self::MapBatch { size, .. } | Self::Device { size, .. } => Some(*size),
+            Self::Batch { size, .. } | Self::MapBatch { size, .. } | Self::Device { size, .. } => Some(*size),
             _ => None,
         }
     }

@@ -134,19 +134,24 @@ impl<V: Load> Machine<V> {
 
     /// Whether a node may still send something older than `position`.
     fn holds_up(&self, node: usize, position: &Position) -> bool {
-        let here = &self.nodes[node];
-        match here.oldest() {
+        match self.nodes[node].oldest() {
             Some(oldest) => oldest < position,
-            None => {
-                let is_open_fold = matches!(here.kind, Kind::Fold { .. }) && !here.is_done;
-                is_open_fold && position.is_of_end() && Position::of_end(node) < *position
-            }
+            // All others are older than what any fold has yet to give.
+            None => position.is_of_end() && self.end_to_come(node).is_some_and(|end| end < *position),
         }
     }
 
     /// The oldest position at which something may still come to the node.
-    pub(super) fn floor(&self, node: usize) -> Option<&Position> {
-        self.nodes[node].upstream.iter().filter_map(|&before| self.nodes[before].oldest()).min()
+    pub(super) fn floor(&self, node: usize) -> Option<Position> {
+        let oldest =
+            |&before: &usize| self.nodes[before].oldest().cloned().or_else(|| self.end_to_come(before));
+        self.nodes[node].upstream.iter().filter_map(oldest).min()
+    }
+
+    /// Where what a fold has yet to give will stand.
+    fn end_to_come(&self, node: usize) -> Option<Position> {
+        let here = &self.nodes[node];
+        (matches!(here.kind, Kind::Fold { .. }) && !here.is_done).then(|| Position::of_end(node))
     }
 
     /// Whether the ports have what the next birth of a joint takes.

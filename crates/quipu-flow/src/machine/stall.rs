@@ -24,7 +24,7 @@ impl<V: Load> Machine<V> {
         }
         self.note_wants(now);
         for watcher in 0..self.watchers.len() {
-            self.close_input(self.watchers[watcher]);
+            self.close_input(self.watchers[watcher], now);
         }
         for region in 0..self.regions.len() {
             while self.is_stalled(region) && self.resolve_stall(region) {}
@@ -58,8 +58,11 @@ impl<V: Load> Machine<V> {
         }
     }
 
-    /// Does what is due at a node whose input has ended.
-    fn close_input(&mut self, node: usize) {
+    /// Does what is due at a node whose input goes on in order, or has ended.
+    fn close_input(&mut self, node: usize, now: Instant) {
+        if matches!(self.nodes[node].kind, Kind::Batch { ordered: true, .. }) {
+            self.fill_in_order(node, now);
+        }
         match &self.nodes[node].kind {
             Kind::Fold { .. } => {
                 let here = &self.nodes[node];

@@ -172,7 +172,7 @@ impl<V: Load> Machine<V> {
 
     /// Up to `items` of the oldest; if `ordered`, only while nothing older can come in between.
     pub(super) fn take_block(&mut self, node: usize, items: usize, ordered: bool) -> Block<V> {
-        let before = if ordered { self.floor(node).cloned() } else { None };
+        let before = if ordered { self.floor(node) } else { None };
         let block = self.nodes[node].queue.pop(items, before.as_ref());
         block.unwrap_or_else(|| unreachable!("a node is taken from only where something waits"))
     }
@@ -221,7 +221,7 @@ impl<V: Load> Machine<V> {
     }
 
     fn take_lane(&mut self, node: usize, items: usize, ordered: bool) -> Task<V> {
-        let before = if ordered { self.floor(node).cloned() } else { None };
+        let before = if ordered { self.floor(node) } else { None };
         let lanes = &mut self.nodes[node].lanes;
         let lane = lanes.startable().map(|(_, lane)| *lane);
         let block = lane.and_then(|lane| lanes.take(lane, items, before.as_ref()));

@@ -194,7 +194,7 @@ fn own_needs(node: &Node) -> Vec<String> {
         Kind::Sink { slots } => vec![format!("≤ {slots} at once")],
         Kind::Serial { .. } => vec!["one at a time".to_owned()],
         Kind::Keyed { .. } => vec!["one at a time for each key".to_owned()],
-        Kind::Batch { size } | Kind::MapBatch { size, .. } | Kind::Device { size, .. } => {
+        Kind::Batch { size, .. } | Kind::MapBatch { size, .. } | Kind::Device { size, .. } => {
             vec![batch(node, *size)]
         }
         Kind::Reduce { .. } => vec!["one at a time for each group".to_owned()],

@@ -132,11 +132,39 @@ impl<T: Send + 'static, S, W: Weighing<T>> Flow<T, S, W> {
         // It weighs what its members weigh, and no more: gathering waits for no credit, so it must not grow anything.
         let weight = ByFunction(Arc::new(move |batch: &Vec<T>| batch.iter().map(|item| each(item)).sum()));
         let (ask, unit) = (size.ask(), size.size.unit());
-        let flow =
-            self.then(Kind::Batch { size: size.size.size() }, info.clone(), Some(ask), weight, move |exit| {
-                Work::Core(Arc::new(Gatherer { exit, info }))
-            });
+        let flow = self.then(
+            Kind::Batch { size: size.size.size(), ordered: false },
+            info.clone(),
+            Some(ask),
+            weight,
+            move |exit| Work::Core(Arc::new(Gatherer { exit, info })),
+        );
         flow.measured(unit)
+    }
+}
+
+impl<T, W> Flow<T, Batched, W> {
+    /// Each batch is a run of the source's order, without gaps but for what has ended before. What comes too early waits,
+    /// in credit.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use quipu_flow::{Batch, Flow};
+    /// Flow::from_iter(0..100u32)
+    ///     .io(async |number| Ok::<_, String>(number))
+    ///     .batch(Batch::items(4)).ordered()
+    ///     .for_each(|batch: Vec<u32>| assert!(batch.windows(2).all(|pair| pair[0] + 1 == pair[1])))
+    ///     .run().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn ordered(mut self) -> Self {
+        if let Some(Kind::Batch { ordered, .. }) = self.last_node().map(|node| &mut node.spec.kind) {
+            *ordered = true;
+        }
+        self
     }
 }
 

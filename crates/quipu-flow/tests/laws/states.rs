@@ -163,6 +163,28 @@ fn device_passengers_keep_positions() {
 }
 
 #[test]
+fn ordered_batches_are_runs_of_the_source() {
+    everywhere(async |pool| {
+        let build = |store: Store<Vec<u64>>| {
+            let flow = Flow::from_iter(0..50u64).io(shuffle).filter(|n| n % 10 != 3).map(|n| n);
+            flow.batch(Batch::items(4)).ordered().sink(store.put()).limit(3)
+        };
+        let all: Vec<u64> = (0..50).filter(|n| n % 10 != 3).collect();
+        with_any_budget(&pool, build, |mut found| {
+            assert!(found.iter().all(|batch| (1..=4).contains(&batch.len())));
+            found.sort();
+            assert_eq!(found.concat(), all);
+        })
+        .await;
+        // Where there is room for all of them, each is full.
+        let store = Store::new();
+        build(store.clone()).on(&pool).run().await.unwrap();
+        let full: Vec<Vec<u64>> = all.chunks(4).map(<[u64]>::to_vec).collect();
+        assert_eq!(store.sorted(), full);
+    });
+}
+
+#[test]
 fn map_batch_keeps_positions() {
     everywhere(async |pool| {
         let store = Store::new();

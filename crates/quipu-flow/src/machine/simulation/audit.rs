@@ -215,6 +215,20 @@ impl Machine<Fake> {
                 .any(|((position, _), letter)| letter.region == region && position.path()[0] == number)
     }
 
+    /// Checks that nothing which is here or may still come belongs into the midst of a batch that keeps the order.
+    pub(super) fn check_run_of_order(&self, node: usize, members: &std::collections::VecDeque<Member>) {
+        let (Some(first), Some(last)) = (members.front(), members.back()) else { return };
+        if !self.nodes[node].kind.keeps_order() {
+            return;
+        }
+        let span = &first.position..=&last.position;
+        let is_within =
+            |member: &&Member| span.contains(&&member.position) && member.group() == first.group();
+        let within = self.residents(node).into_iter().find(is_within);
+        assert!(within.is_none(), "{within:?} belongs into a batch: {}", self.picture());
+        assert!(self.is_next_in_order(node, &last.position), "an older may come: {}", self.picture());
+    }
+
     /// Whether anything upstream of a node stands below a position.
     pub(super) fn has_below(&self, node: usize, path: &[u64], running: &[&Quantum<Fake>]) -> bool {
         let is_below =

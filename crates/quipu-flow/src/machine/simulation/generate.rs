@@ -61,7 +61,11 @@ fn op(random: &mut Random, depth: u64, place: Place, in_group: bool) -> Op {
                 grows: random.below(5) < 2,
                 fails: if random.toss() { Fails::Never } else { fails(random) },
             },
-            9 if is_free => Op::Batch { max: 1 + random.below(4), within: random.below(3) == 0 },
+            9 if is_free => Op::Batch {
+                max: 1 + random.below(4),
+                within: random.below(3) == 0,
+                ordered: random.below(3) == 0,
+            },
             10 | 11 if place != Place::OneForOne => Op::FlatMap { most: 1 + random.below(4) },
             12 if is_free && !in_group => Op::Fold { outputs: random.below(3), ordered: random.toss() },
             13 if place != Place::OneForOne && depth > 0 => {

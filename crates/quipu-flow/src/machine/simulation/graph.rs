@@ -36,7 +36,7 @@ pub(super) enum Op {
     Keyed { grows: bool },
     Device { max: u64, grows: bool },
     MapBatch { max: u64, within: bool, grows: bool, fails: Fails },
-    Batch { max: u64, within: bool },
+    Batch { max: u64, within: bool, ordered: bool },
     FlatMap { most: u64 },
     Fold { outputs: u64, ordered: bool },
     Fork { zips: bool, branches: Vec<Vec<Op>> },
@@ -205,7 +205,9 @@ impl Built {
                 Kind::MapBatch { size: size(*max, *within), grows: *grows },
                 Play { fails: own(*fails), ..plain },
             ),
-            Op::Batch { max, within } => (Kind::Batch { size: size(*max, *within) }, plain),
+            Op::Batch { max, within, ordered } => {
+                (Kind::Batch { size: size(*max, *within), ordered: *ordered }, plain)
+            }
             Op::FlatMap { most } => (Kind::Expand, Play { most: *most, ..plain }),
             Op::Fold { outputs, ordered } => {
                 (Kind::Fold { ordered: *ordered }, Play { most: *outputs, ..plain })

@@ -160,7 +160,9 @@ impl Stage {
             Task::Join(offers) => self.join(started, offers),
             Task::Block(block) => self.pass(started, block, items, allow.bytes),
             Task::Batch(blocks) if matches!(self.kinds[node], Kind::Batch { .. }) => {
-                self.melt(started, blocks)
+                let outcome = self.melt(started, blocks);
+                machine.check_run_of_order(node, &outcome.melted);
+                outcome
             }
             Task::Batch(blocks) => self.map_batch(started, blocks),
             Task::Begin(block) => {

@@ -202,7 +202,8 @@ fn grows(op: &mut Op) -> Option<&mut bool> {
 
 fn flag(op: &mut Op) -> Option<&mut bool> {
     match op {
-        Op::MapBatch { within, .. } | Op::Batch { within, .. } => Some(within),
+        Op::Batch { within, ordered, .. } => Some(if *ordered { ordered } else { within }),
+        Op::MapBatch { within, .. } => Some(within),
         Op::Scan { ordered, .. } | Op::Fold { ordered, .. } | Op::Group { ordered, .. } => Some(ordered),
         Op::Scatter { partial, fails, .. } => Some(if *partial { partial } else { fails }),
         _ => None,

@@ -27,6 +27,11 @@ fn two_folds_then_ordered() {
     grid(ordered(6, vec![beside_each_other])).all_done(|_, told| {
         assert_eq!(told.delivered_once(), 6 - told.ends.absorbed + 5);
     });
+    // The younger fold's outputs come first, behind items of the third branch: they still wait for the older one's.
+    let younger_first = Op::Route { branches: vec![vec![io(1), fold(2)], vec![fold(3)], vec![]] };
+    grid(ordered(12, vec![younger_first])).all_done(|_, told| {
+        assert_eq!(told.delivered_once(), 12 - told.ends.absorbed + 5);
+    });
 }
 
 #[test]

@@ -131,7 +131,7 @@ fn failing_io(retries: u32, fails: Fails) -> Op {
 }
 
 fn batch(max: u64) -> Op {
-    Op::Batch { max, within: false }
+    Op::Batch { max, within: false, ordered: false }
 }
 
 fn map_batch(max: u64) -> Op {
