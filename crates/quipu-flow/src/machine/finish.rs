@@ -83,7 +83,9 @@ impl<V: Load> Machine<V> {
         if self.nodes[node].kind.is_source() {
             self.born(node, fresh, hooks, &mut failed, now);
         } else if let Some(expansion) = expansion {
+            let ghost = expansion.parked.is_ghost.then(|| expansion.parked.member.lineage.clone()).flatten();
             self.expanded(node, &started, expansion, fresh, now);
+            self.unlink_births(ghost.as_ref(), true);
         }
         if !melted.is_empty() {
             self.melt(&moved, &melted);

@@ -102,10 +102,8 @@ impl<V> Live<V> {
 
     /// One more item of this lineage.
     pub(super) fn link(&mut self, lineage: Option<&Arc<Lineage>>) {
+        self.link_births(lineage);
         let Some(lineage) = lineage else { return };
-        for birth in &lineage.births {
-            self.acks.entry(*birth).and_modify(|ack| ack.live += 1);
-        }
         if let Some(group) = lineage.group.and_then(|group| self.groups.get_mut(&group)) {
             group.live += 1;
         }
@@ -116,15 +114,20 @@ impl<V> Live<V> {
             scope.under_way += 1;
         }
     }
+
+    /// Something more is under way for the sake of these source items.
+    pub(super) fn link_births(&mut self, lineage: Option<&Arc<Lineage>>) {
+        for birth in lineage.iter().flat_map(|lineage| &lineage.births) {
+            self.acks.entry(*birth).and_modify(|ack| ack.live += 1);
+        }
+    }
 }
 
 impl<V: Load> Machine<V> {
     /// One item of this lineage less.
     pub(super) fn unlink(&mut self, lineage: Option<&Arc<Lineage>>, is_good: bool) {
+        self.unlink_births(lineage, is_good);
         let Some(lineage) = lineage else { return };
-        for birth in &lineage.births {
-            self.unlink_birth(*birth, is_good);
-        }
         if let Some(group) = lineage.group {
             self.live.groups.entry(group).and_modify(|group| group.live -= 1);
             self.check_group(group);
@@ -135,6 +138,13 @@ impl<V: Load> Machine<V> {
         }
         if let Some(scope) = lineage.scope {
             self.unlink_part(scope);
+        }
+    }
+
+    /// Something less is under way for the sake of these source items.
+    pub(super) fn unlink_births(&mut self, lineage: Option<&Arc<Lineage>>, is_good: bool) {
+        for birth in lineage.iter().flat_map(|lineage| &lineage.births) {
+            self.unlink_birth(*birth, is_good);
         }
     }
 

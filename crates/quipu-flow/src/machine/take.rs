@@ -182,6 +182,10 @@ impl<V: Load> Machine<V> {
         let queued = here.queue.first();
         if here.parked.keys().next().is_some_and(|parked| queued.is_none_or(|queued| parked < queued)) {
             let (_, parked) = here.parked.pop_first().unwrap_or_else(|| unreachable!("just seen"));
+            if parked.is_ghost {
+                // The item itself waits elsewhere and may have its end there while this runs.
+                self.live.link_births(parked.member.lineage.as_ref());
+            }
             return Task::Resume(parked);
         }
         Task::Begin(self.take_block(node, 1, false))

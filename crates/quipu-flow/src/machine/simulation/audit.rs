@@ -2,7 +2,7 @@
 
 use super::play::Fake;
 use crate::machine::live::Part;
-use crate::machine::{Kind, Machine, Member, Position, Quantum, Task};
+use crate::machine::{Block, Kind, Machine, Member, Position, Quantum, Task};
 use std::fmt::Write;
 
 /// What a stall step may move.
@@ -38,7 +38,7 @@ impl Machine<Fake> {
         for node in 0..self.nodes.len() {
             self.residents(node).iter().for_each(|member| see(u64::from(member.items), member.bytes));
             for batch in self.nodes[node].ready.values() {
-                see(1, batch.iter().map(crate::machine::Block::bytes).sum());
+                see(1, batch.iter().map(Block::bytes).sum());
             }
         }
         for scope in self.live.scopes.values() {
@@ -130,7 +130,11 @@ impl Machine<Fake> {
         for (position, node, group) in &before.partial {
             let is_there = self.nodes[*node].buffers.contains_key(group);
             let may_come = group.is_none_or(|group| self.group_may_come(*node, group));
-            if is_there || self.input_is_over(*node) || !may_come {
+            // One that keeps the order fills up, too, when what waited before it may go in.
+            let filled =
+                self.nodes[*node].ready.get(position).map_or(0, |batch| batch.iter().map(Block::items).sum());
+            let is_full = self.nodes[*node].kind.batch_size().is_some_and(|size| filled >= size.max);
+            if is_there || is_full || self.input_is_over(*node) || !may_come {
                 continue;
             }
             let region = self.nodes[*node].region;
