@@ -224,12 +224,13 @@ impl<V: Load> Machine<V> {
         Some(values)
     }
 
-    /// End of input: no birth after those on their way. What is in flight goes on to its end. Overrides a pause.
+    /// End of input: no birth after those on their way. What is in flight goes on to its end. Overrides a pause. A source
+    /// outside is closed by who waits there, when what it has from the world already is born.
     pub(crate) fn drain(&mut self) {
         self.is_paused = false;
         self.is_draining = true;
         for node in 0..self.nodes.len() {
-            if matches!(self.nodes[node].kind, Kind::Source { .. }) {
+            if matches!(self.nodes[node].kind, Kind::Source { external: false, .. }) {
                 self.close_source(node);
             }
         }

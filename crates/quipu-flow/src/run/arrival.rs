@@ -60,11 +60,12 @@ pub(super) async fn keep(run: Arc<Run>, node: usize, source: Arc<dyn Arrivals>) 
         }
         run.turn(|machine, _| machine.arrive(node));
         let gate = &run.arrivals[node];
-        // A birth that was let in before the end came is still answered.
+        // What has arrived is born, though the run drains: nobody else has it any more. A birth that was let in before
+        // the run stopped is still answered.
         let quantum = tokio::select! {
             biased;
             quantum = poll_fn(|context| gate.poll(context)) => Some(quantum),
-            _ = phase.wait_for(|phase| *phase != Phase::Running) => gate.shut(),
+            _ = phase.wait_for(|phase| *phase == Phase::Stopping) => gate.shut(),
         };
         let Some(Quantum { started, allow, .. }) = quantum else { break };
         let outcome = source.take(started, allow);

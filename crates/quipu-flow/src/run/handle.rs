@@ -39,7 +39,8 @@ impl Controls {
         self.run.turn(|machine, _| machine.pause(false));
     }
 
-    /// End of input, paused or not: nothing more is born, what is in flight goes on to its end, and the run ends `Done`.
+    /// End of input, paused or not: nothing more is born but what a stream or channel has given already, what is in
+    /// flight goes on to its end, and the run ends `Done`.
     pub fn drain(&self) {
         self.run.drain();
     }

@@ -162,6 +162,29 @@ fn drain_ends_an_endless_source_and_delivers_every_birth() {
 }
 
 #[test]
+fn drain_loses_nothing_that_a_channel_has_given() {
+    everywhere(async |pool| {
+        let (sender, receiver) = tokio::sync::mpsc::channel(1);
+        let (open, gate) = tokio::sync::watch::channel(false);
+        let sink = move |_: u64| {
+            let mut gate = gate.clone();
+            async move { gate.wait_for(|open| *open).await.map(drop) }
+        };
+        let handle = Flow::from_channel(receiver).sink(sink).in_flight(1).on(&pool).start().unwrap();
+        // The first is in flight, and the only one that may be; the second has left the channel.
+        sender.send(1).await.unwrap();
+        sender.send(2).await.unwrap();
+        while sender.capacity() == 0 {
+            tokio::task::yield_now().await;
+        }
+        handle.drain();
+        open.send(true).unwrap();
+        let report = handle.join().await.unwrap();
+        assert_eq!((report.births, report.ends.delivered), (2, 2));
+    });
+}
+
+#[test]
 fn drain_closes_a_channel_whose_senders_live_on() {
     everywhere(async |pool| {
         let (items, receiver) = tokio::sync::mpsc::channel(4);

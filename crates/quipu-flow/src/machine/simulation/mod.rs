@@ -221,7 +221,7 @@ impl Simulation<'_> {
             .filter(may)
             .collect();
         let Some(&node) = external.first() else { return false };
-        if self.stage.has_left(node) {
+        if self.stage.has_left(node) && !self.machine.is_draining {
             self.machine.arrive(node);
         } else {
             self.machine.end_source(node);
