@@ -301,7 +301,7 @@ impl fmt::Display for Report {
         writeln!(f, "{ended:?} after {elapsed:.1?}: {births} born: {}", self.ends)?;
         writeln!(
             f,
-            "at most {items_peak} items and {bytes_peak} bytes at once, of {bytes_budget}; {stalls} stall steps"
+            "at most {items_peak} items and {bytes_peak} bytes at once, of {bytes_budget}; stall steps: {stalls}"
         )?;
         let width = self.stages.iter().map(|stage| stage.name.chars().count()).max().unwrap_or(0).max(5);
         writeln!(

@@ -311,6 +311,20 @@ fn planned() -> quipu_flow::Plan {
     pipeline.explain()
 }
 
+#[test]
+fn a_run_that_a_thread_waits_for() -> Result<(), RunError> {
+    let lines = Flow::from_iter(["12 7", "3 4 5"]).try_map(|line| {
+        let words = Flow::from_iter(line.split(' ')).try_map(parse);
+        let report = words.for_each(|number| println!("{number}")).run_blocking()?;
+        Ok::<_, RunError>(report.ends.delivered)
+    });
+    let report =
+        lines.fold(0, |sum, numbers| *sum += numbers).for_each(|sum| assert_eq!(sum, 5)).run_blocking()?;
+
+    assert_eq!(report.ends.delivered, 1);
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_pool_alone() -> Result<(), quipu_compute::ComputeError> {
     let pool = ComputePool::new(ComputeConfig::default().threads(2))?;
