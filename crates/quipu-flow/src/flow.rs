@@ -2,7 +2,7 @@
 
 use crate::machine::Kind;
 use crate::plan::{Graph, Node, Outlet};
-use crate::stage::chain::{Input, Named, Pull, Segment};
+use crate::stage::chain::{Chain, Input, Named, Segment};
 use crate::stage::exit::{Ask, Exit, Keyer};
 use crate::stage::info::Info;
 use crate::stage::{Source, Work};
@@ -34,7 +34,7 @@ pub(crate) enum End<T> {
 /// A segment under construction.
 pub(crate) struct Open<T> {
     inlets: Vec<Outlet>,
-    chain: Box<dyn Pull<T>>,
+    chain: Box<dyn Chain<T>>,
     stages: Vec<Arc<Info>>,
     /// The stage at which it begins, where it has none of its own yet: a fork's, a route's.
     door: Arc<Info>,
@@ -165,7 +165,7 @@ impl<T: Send + 'static, S, W: Weighing<T>> Flow<T, S, W> {
         info: Arc<Info>,
         can_grow: bool,
         weight: impl FnOnce(&W) -> Weight,
-        extend: impl FnOnce(Box<dyn Pull<T>>, usize) -> Box<dyn Pull<U>>,
+        extend: impl FnOnce(Box<dyn Chain<T>>, usize) -> Box<dyn Chain<U>>,
     ) -> Flow<U, Next, Weight> {
         let next_weight = weight(&self.weight);
         let (graph, open) = match self.end {

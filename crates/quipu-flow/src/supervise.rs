@@ -62,23 +62,16 @@ pub(crate) fn contain<R>(run: impl FnOnce() -> Result<R, ItemError>) -> Result<R
 
 /// User code that is called item by item.
 pub(crate) trait Steps {
-    /// The next item; false when there is none, or enough was done.
-    fn step(&mut self) -> Result<bool, ItemError>;
+    /// Goes on with the next item, until there is none, enough was done, or one has failed.
+    fn go_on(&mut self) -> Result<(), ItemError>;
     /// That item has failed.
     fn failed(&mut self, error: ItemError);
 }
 
-/// Runs all steps, and catches panics for many of them at once: a net for each item would cost more than a small item.
+/// Takes all steps, and catches panics for many of them at once: a net for each item would cost more than a small item.
 pub(crate) fn contain_each(steps: &mut impl Steps) {
-    loop {
-        let all = contain(|| {
-            while steps.step()? {}
-            Ok(())
-        });
-        match all {
-            Ok(()) => return,
-            Err(error) => steps.failed(error),
-        }
+    while let Err(error) = contain(|| steps.go_on()) {
+        steps.failed(error);
     }
 }
 

@@ -36,7 +36,7 @@ pub(crate) use live::Hook;
 pub(crate) use node::{Kind, Side, Size};
 pub use position::Position;
 pub(crate) use take::{Allowance, Quantum, Started, Task};
-pub(crate) use token::{Block, Load, Member, Parked};
+pub(crate) use token::{Block, Lineage, Load, Member, Parked};
 
 use crate::error::Failed;
 use crate::report::{Ended, Ends};

@@ -1,16 +1,17 @@
 //! Fused stages: stateless work for a core, composed where it is typed and run item by item.
 //!
-//! A chain is pulled: each stage asks the one before it for an item and hands its own on, so that a value goes from
-//! closure to closure on the stack. One item passes the whole segment before the next begins, so what items grow to is
-//! known after each of them.
+//! A chain is pushed: each stage wraps what comes after it in a function that takes its own input, and the first one
+//! calls that for item after item. A value goes from closure to closure as an argument, so that nothing but a stage's
+//! own work moves it. One item passes the whole segment before the next begins, so what items grow to is known after
+//! each of them.
 
 use super::Core;
 use super::exit::Exit;
 use super::info::{Info, Tally, nanoseconds};
-use super::value::Values;
+use super::value::{Column, Values};
 use super::work::{Pacer, Turns};
 use crate::error::ItemError;
-use crate::machine::{Block, Outcome, Quantum, Task};
+use crate::machine::{Block, Member, Outcome, Quantum, Task};
 use crate::supervise::{Steps, contain_each};
 use std::any::Any;
 use std::collections::VecDeque;
@@ -18,40 +19,80 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// The next item of a chain; `None` is one that a filter has turned away.
-pub(crate) trait Pull<T>: Send + Sync {
-    fn next(&self, at: &mut Passage<'_>) -> Result<Option<T>, ItemError>;
+/// What is left of a chain behind one of its stages. An item that it is not given has been turned away.
+pub(crate) trait Next<T> {
+    fn push(&mut self, item: T, at: &mut Passage) -> Result<(), ItemError>;
 }
 
-/// One item on its way through a chain.
-pub(crate) struct Passage<'a> {
-    input: &'a mut dyn Any,
+/// A method of its own, as whoever calls a `dyn FnMut` copies the arguments into a tuple first.
+impl<T, F: FnMut(T, &mut Passage) -> Result<(), ItemError>> Next<T> for F {
+    #[inline]
+    fn push(&mut self, item: T, at: &mut Passage) -> Result<(), ItemError> {
+        self(item, at)
+    }
+}
+
+/// The stages of a segment up to one of them, which makes items of type `T`.
+pub(crate) trait Chain<T>: Send + Sync {
+    /// Sends the items of `column` through the stages and on to `next`, until it is enough or one has failed.
+    fn drive(&self, column: &mut dyn Any, at: &mut Passage, next: &mut dyn Next<T>) -> Result<(), ItemError>;
+}
+
+/// Where a block's passage through a chain stands.
+pub(crate) struct Passage {
+    turns: Turns,
     tallies: Vec<Tally>,
     /// The stage whose function was called last.
     stage: usize,
     key: Option<Arc<str>>,
     /// Whether this item is timed, stage by stage.
     is_timed: bool,
+    /// When the item came to the stage where it is, if it is timed.
+    since: Instant,
 }
 
-impl Passage<'_> {
-    /// Calls a stage's function.
+impl Passage {
+    /// Begins with the next item, if there is one and it is not enough.
     #[inline]
-    fn call<R>(&mut self, stage: usize, run: impl FnOnce() -> R) -> R {
-        self.stage = stage;
-        self.tallies[stage].entered += 1;
-        if !self.is_timed {
-            return run();
+    fn begin(&mut self) -> bool {
+        self.key = None;
+        self.is_timed = self.tallies.len() > 1 && self.turns.done().is_multiple_of(TIMED_EVERY);
+        if self.is_timed {
+            self.since = Instant::now();
         }
-        let started = Instant::now();
-        let answer = run();
-        self.tallies[stage].busy_ns += nanoseconds(started.elapsed());
-        answer
+        self.turns.next().is_some()
     }
 
+    /// A stage's function is about to be called.
     #[inline]
-    fn leave(&mut self, stage: usize) {
-        self.tallies[stage].left += 1;
+    fn enter(&mut self, stage: usize) {
+        self.stage = stage;
+        self.tallies[stage].entered += 1;
+    }
+
+    /// It has returned.
+    #[inline]
+    fn leave(&mut self, goes_on: bool) {
+        let tally = &mut self.tallies[self.stage];
+        tally.left += u64::from(goes_on);
+        if self.is_timed {
+            let now = Instant::now();
+            tally.busy_ns += nanoseconds(now - self.since);
+            self.since = now;
+        }
+    }
+
+    /// The item has come through, and is appraised.
+    #[inline]
+    fn land(&mut self, appraise: impl FnOnce(&mut Member)) {
+        let Some(member) = self.turns.next() else { unreachable!("an item that has begun has its turn") };
+        let before = member.bytes;
+        if let Some(key) = self.key.take() {
+            member.rename(key);
+        }
+        appraise(member);
+        let after = member.bytes;
+        self.turns.pass(before, after);
     }
 }
 
@@ -64,100 +105,111 @@ impl<T> Input<T> {
     }
 }
 
-impl<T: 'static> Pull<T> for Input<T> {
-    #[inline]
-    fn next(&self, at: &mut Passage<'_>) -> Result<Option<T>, ItemError> {
-        Ok(at.input.downcast_mut::<VecDeque<T>>().and_then(VecDeque::pop_front))
+impl<T: 'static> Chain<T> for Input<T> {
+    fn drive(&self, column: &mut dyn Any, at: &mut Passage, next: &mut dyn Next<T>) -> Result<(), ItemError> {
+        let Some(column) = column.downcast_mut::<VecDeque<T>>() else { return Ok(()) };
+        while at.begin() {
+            let Some(item) = column.pop_front() else { break };
+            let number = at.turns.done();
+            next.push(item, at)?;
+            if at.turns.done() == number {
+                at.turns.turn_away();
+            }
+        }
+        Ok(())
     }
 }
 
 pub(crate) struct Map<T, F> {
-    pub(crate) before: Box<dyn Pull<T>>,
+    pub(crate) before: Box<dyn Chain<T>>,
     pub(crate) stage: usize,
     pub(crate) run: F,
 }
 
-impl<T, U, F: Fn(T) -> U + Send + Sync> Pull<U> for Map<T, F> {
-    fn next(&self, at: &mut Passage<'_>) -> Result<Option<U>, ItemError> {
-        let Some(item) = self.before.next(at)? else { return Ok(None) };
-        let item = at.call(self.stage, || (self.run)(item));
-        at.leave(self.stage);
-        Ok(Some(item))
+impl<T, U, F: Fn(T) -> U + Send + Sync> Chain<U> for Map<T, F> {
+    fn drive(&self, column: &mut dyn Any, at: &mut Passage, next: &mut dyn Next<U>) -> Result<(), ItemError> {
+        self.before.drive(column, at, &mut |item: T, at: &mut Passage| {
+            at.enter(self.stage);
+            let item = (self.run)(item);
+            at.leave(true);
+            next.push(item, at)
+        })
     }
 }
 
 /// `try_map` and `filter_map`: the function says what becomes of its item.
 pub(crate) struct TryMap<T, F> {
-    pub(crate) before: Box<dyn Pull<T>>,
+    pub(crate) before: Box<dyn Chain<T>>,
     pub(crate) stage: usize,
     pub(crate) run: F,
 }
 
-impl<T, U, F: Fn(T) -> Result<Option<U>, ItemError> + Send + Sync> Pull<U> for TryMap<T, F> {
-    fn next(&self, at: &mut Passage<'_>) -> Result<Option<U>, ItemError> {
-        let Some(item) = self.before.next(at)? else { return Ok(None) };
-        let item = at.call(self.stage, || (self.run)(item))?;
-        if item.is_some() {
-            at.leave(self.stage);
-        }
-        Ok(item)
+impl<T, U, F: Fn(T) -> Result<Option<U>, ItemError> + Send + Sync> Chain<U> for TryMap<T, F> {
+    fn drive(&self, column: &mut dyn Any, at: &mut Passage, next: &mut dyn Next<U>) -> Result<(), ItemError> {
+        self.before.drive(column, at, &mut |item: T, at: &mut Passage| {
+            at.enter(self.stage);
+            let made = (self.run)(item);
+            at.leave(matches!(made, Ok(Some(_))));
+            match made? {
+                Some(item) => next.push(item, at),
+                None => Ok(()),
+            }
+        })
     }
 }
 
 /// `filter` and `inspect`: the function sees its item, and may turn it away.
 pub(crate) struct Filter<T, F> {
-    pub(crate) before: Box<dyn Pull<T>>,
+    pub(crate) before: Box<dyn Chain<T>>,
     pub(crate) stage: usize,
     pub(crate) keep: F,
 }
 
-impl<T, F: Fn(&T) -> bool + Send + Sync> Pull<T> for Filter<T, F> {
-    fn next(&self, at: &mut Passage<'_>) -> Result<Option<T>, ItemError> {
-        let Some(item) = self.before.next(at)? else { return Ok(None) };
-        if !at.call(self.stage, || (self.keep)(&item)) {
-            return Ok(None);
-        }
-        at.leave(self.stage);
-        Ok(Some(item))
+impl<T, F: Fn(&T) -> bool + Send + Sync> Chain<T> for Filter<T, F> {
+    fn drive(&self, column: &mut dyn Any, at: &mut Passage, next: &mut dyn Next<T>) -> Result<(), ItemError> {
+        self.before.drive(column, at, &mut |item: T, at: &mut Passage| {
+            at.enter(self.stage);
+            let is_kept = (self.keep)(&item);
+            at.leave(is_kept);
+            if is_kept { next.push(item, at) } else { Ok(()) }
+        })
     }
 }
 
 /// Where flows meet: items only pass, and are counted.
 pub(crate) struct Pass<T> {
-    pub(crate) before: Box<dyn Pull<T>>,
+    pub(crate) before: Box<dyn Chain<T>>,
     pub(crate) stage: usize,
 }
 
-impl<T> Pull<T> for Pass<T> {
-    fn next(&self, at: &mut Passage<'_>) -> Result<Option<T>, ItemError> {
-        let item = self.before.next(at)?;
-        if item.is_some() {
-            at.call(self.stage, || ());
-            at.leave(self.stage);
-        }
-        Ok(item)
+impl<T> Chain<T> for Pass<T> {
+    fn drive(&self, column: &mut dyn Any, at: &mut Passage, next: &mut dyn Next<T>) -> Result<(), ItemError> {
+        self.before.drive(column, at, &mut |item: T, at: &mut Passage| {
+            at.enter(self.stage);
+            at.leave(true);
+            next.push(item, at)
+        })
     }
 }
 
 /// Names items on their way.
 pub(crate) struct Named<T> {
-    pub(crate) before: Box<dyn Pull<T>>,
+    pub(crate) before: Box<dyn Chain<T>>,
     pub(crate) key: super::exit::Keyer<T>,
 }
 
-impl<T> Pull<T> for Named<T> {
-    fn next(&self, at: &mut Passage<'_>) -> Result<Option<T>, ItemError> {
-        let item = self.before.next(at)?;
-        if let Some(item) = &item {
-            at.key = Some(Arc::from((self.key)(item)));
-        }
-        Ok(item)
+impl<T> Chain<T> for Named<T> {
+    fn drive(&self, column: &mut dyn Any, at: &mut Passage, next: &mut dyn Next<T>) -> Result<(), ItemError> {
+        self.before.drive(column, at, &mut |item: T, at: &mut Passage| {
+            at.key = Some(Arc::from((self.key)(&item)));
+            next.push(item, at)
+        })
     }
 }
 
 /// A whole segment: a chain with what its outputs are appraised for.
 pub(crate) struct Segment<T> {
-    pub(crate) chain: Box<dyn Pull<T>>,
+    pub(crate) chain: Box<dyn Chain<T>>,
     pub(crate) exit: Exit<T>,
     pub(crate) stages: Vec<Arc<Info>>,
     /// Who answers for it where it has no stage: where branches begin or flows meet.
@@ -173,22 +225,19 @@ impl<T: Send + 'static> Core for Segment<T> {
             unreachable!("a segment turns on items")
         };
         let began = Instant::now();
-        let Values::Column(mut column) = block.values else { unreachable!("items are in columns") };
+        let Values::Column(column) = block.values else { unreachable!("items are in columns") };
         let passage = Passage {
-            input: column.as_any_mut(),
             tallies: vec![Tally::default(); self.stages.len()],
+            turns: Turns::new(block.members, Pacer::new(began, allow)),
             stage: 0,
             key: None,
             is_timed: false,
+            since: began,
         };
-        let mut carry = Carry {
-            segment: self,
-            passage,
-            made: VecDeque::with_capacity(block.members.len()),
-            turns: Turns::new(block.members, Pacer::new(began, allow)),
-        };
+        let made = VecDeque::with_capacity(passage.turns.len());
+        let mut carry = Carry { segment: self, column, passage, made };
         contain_each(&mut carry);
-        let Carry { passage: Passage { tallies, .. }, made, turns, .. } = carry;
+        let Carry { column, passage: Passage { turns, tallies, .. }, made, .. } = carry;
         let mut outcome = Outcome::new(started);
         (outcome.worked, outcome.spent) = (turns.done(), began.elapsed());
         self.count(tallies, outcome.spent);
@@ -205,47 +254,41 @@ impl<T: Send + 'static> Core for Segment<T> {
 /// A block on its way through a segment.
 struct Carry<'a, T> {
     segment: &'a Segment<T>,
-    passage: Passage<'a>,
+    column: Box<dyn Column>,
+    passage: Passage,
     made: VecDeque<T>,
-    turns: Turns,
+}
+
+/// Where a chain ends: the segment's output.
+struct Landing<'a, T> {
+    exit: &'a Exit<T>,
+    made: &'a mut VecDeque<T>,
+}
+
+impl<T> Next<T> for Landing<'_, T> {
+    fn push(&mut self, item: T, at: &mut Passage) -> Result<(), ItemError> {
+        at.land(|member| self.exit.appraise(&item, member));
+        self.made.push_back(item);
+        Ok(())
+    }
 }
 
 impl<T> Steps for Carry<'_, T> {
-    #[inline]
-    fn step(&mut self) -> Result<bool, ItemError> {
-        let done = self.turns.done();
-        let Some(member) = self.turns.next() else { return Ok(false) };
-        let passage = &mut self.passage;
-        passage.is_timed = passage.tallies.len() > 1 && done.is_multiple_of(TIMED_EVERY);
-        match self.segment.chain.next(passage)? {
-            Some(item) => {
-                let before = member.bytes;
-                if let Some(key) = passage.key.take() {
-                    member.rename(key);
-                }
-                self.segment.exit.appraise(&item, member);
-                let after = member.bytes;
-                self.made.push_back(item);
-                self.turns.pass(before, after);
-            }
-            None => {
-                passage.key = None;
-                self.turns.turn_away();
-            }
-        }
-        Ok(true)
+    fn go_on(&mut self) -> Result<(), ItemError> {
+        let Self { segment, column, passage, made } = self;
+        segment.chain.drive(column.as_any_mut(), passage, &mut Landing { exit: &segment.exit, made })
     }
 
     fn failed(&mut self, error: ItemError) {
         let stage = self.passage.stage;
-        if let (Some(key), Some(member)) = (self.passage.key.take(), self.turns.next()) {
+        if let (Some(key), Some(member)) = (self.passage.key.take(), self.passage.turns.next()) {
             member.rename(key);
         }
         if let Some(tally) = self.passage.tallies.get_mut(stage) {
             tally.failed += 1;
         }
         let info = self.segment.stages.get(stage).unwrap_or(&self.segment.door);
-        self.turns.fail(info.failure(error));
+        self.passage.turns.fail(info.failure(error));
     }
 }
 

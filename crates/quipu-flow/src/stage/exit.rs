@@ -1,7 +1,7 @@
 //! How a stage's outputs are appraised: what they weigh, what they are called, and what the stage behind wants to know.
 
 use crate::error::ItemError;
-use crate::machine::Member;
+use crate::machine::{Lineage, Member};
 use crate::supervise::contain;
 use std::sync::{Arc, OnceLock};
 
@@ -21,18 +21,26 @@ pub(crate) struct Exit<T> {
 impl<T> Exit<T> {
     /// Appraises an item for its member. This calls user functions.
     pub(crate) fn appraise(&self, item: &T, member: &mut Member) {
-        member.bytes = (self.weigh)(item) as u64;
-        member.ask = self.ask.as_ref().map_or(0, |ask| ask(item, member.bytes));
+        (member.bytes, member.ask) = self.figures(item);
         if let Some(key) = &self.key {
             member.rename(Arc::from(key(item)));
         }
     }
 
-    /// The same for an item that is new.
+    /// The same for an item that is new. Its member is made in one go: it will be moved, and what has just been written
+    /// in parts is read as a whole only slowly.
+    #[inline]
     pub(crate) fn admit(&self, item: &T) -> Member {
-        let mut member = Member::new(0, 0);
-        self.appraise(item, &mut member);
-        member
+        let (bytes, ask) = self.figures(item);
+        let named = |key: &Keyer<T>| Lineage { key: Some(Arc::from(key(item))), ..Lineage::default() };
+        let lineage = self.key.as_ref().map(named).map(Arc::new);
+        Member { lineage, ..Member::new(bytes, ask) }
+    }
+
+    #[inline]
+    fn figures(&self, item: &T) -> (u64, u64) {
+        let bytes = (self.weigh)(item) as u64;
+        (bytes, self.ask.as_ref().map_or(0, |ask| ask(item, bytes)))
     }
 
     /// The same, where a panic must not be anybody else's.

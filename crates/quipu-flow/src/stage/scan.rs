@@ -215,16 +215,16 @@ where
     F: FnMut(T) -> Result<U, ItemError>,
     G: FnMut(U, &mut Member) -> Result<(), ItemError>,
 {
-    #[inline]
-    fn step(&mut self) -> Result<bool, ItemError> {
-        let Some(member) = self.turns.next() else { return Ok(false) };
-        let Some(item) = self.values.pop_front() else { return Ok(false) };
-        let before = member.bytes;
-        let output = (self.run)(item)?;
-        (self.keep)(output, member)?;
-        let after = member.bytes;
-        self.turns.pass(before, after);
-        Ok(true)
+    fn go_on(&mut self) -> Result<(), ItemError> {
+        while let Some(member) = self.turns.next() {
+            let Some(item) = self.values.pop_front() else { break };
+            let before = member.bytes;
+            let output = (self.run)(item)?;
+            (self.keep)(output, member)?;
+            let after = member.bytes;
+            self.turns.pass(before, after);
+        }
+        Ok(())
     }
 
     fn failed(&mut self, error: ItemError) {

@@ -194,25 +194,23 @@ struct Births<'a, T, N> {
 }
 
 impl<T: Send + 'static, N: FnMut() -> Result<Option<T>, ItemError>> Steps for Births<'_, T, N> {
-    #[inline]
-    fn step(&mut self) -> Result<bool, ItemError> {
-        if self.is_enough || self.is_last {
-            return Ok(false);
+    fn go_on(&mut self) -> Result<(), ItemError> {
+        while !self.is_enough && !self.is_last {
+            self.is_admitting = false;
+            let Some(item) = (self.next)()? else {
+                self.is_last = true;
+                break;
+            };
+            self.is_admitting = true;
+            let member = self.birth.exit.admit(&item);
+            if let Some(hook) = self.birth.hook.get() {
+                self.hooks.push_back(Some(hook(&item)));
+            }
+            self.pace.grow(0, member.bytes);
+            self.made.push(item, member);
+            self.is_enough = self.pace.is_enough();
         }
-        self.is_admitting = false;
-        let Some(item) = (self.next)()? else {
-            self.is_last = true;
-            return Ok(false);
-        };
-        self.is_admitting = true;
-        let member = self.birth.exit.admit(&item);
-        if let Some(hook) = self.birth.hook.get() {
-            self.hooks.push_back(Some(hook(&item)));
-        }
-        self.pace.grow(0, member.bytes);
-        self.made.push(item, member);
-        self.is_enough = self.pace.is_enough();
-        Ok(true)
+        Ok(())
     }
 
     fn failed(&mut self, error: ItemError) {

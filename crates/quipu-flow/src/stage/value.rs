@@ -126,6 +126,7 @@ impl<T: Send + 'static> Made<T> {
         Self { values: VecDeque::with_capacity(items), members: VecDeque::with_capacity(items) }
     }
 
+    #[inline]
     pub(crate) fn push(&mut self, value: T, member: Member) {
         self.values.push_back(value);
         self.members.push_back(member);

@@ -26,6 +26,11 @@ impl Turns {
         Self { members, pace, is_enough: false, turned_away: Vec::new(), failed: Vec::new() }
     }
 
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.members.len()
+    }
+
     /// How many have had their turn.
     #[inline]
     pub(crate) fn done(&self) -> usize {

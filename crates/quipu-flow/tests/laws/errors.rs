@@ -90,6 +90,37 @@ fn a_panic_in_any_stage_is_that_items_error() {
 }
 
 #[test]
+fn fused_stages_keep_their_own_counts_failures_and_names() {
+    everywhere(async |pool| {
+        let (store, failed) = (Store::new(), Store::new());
+        let report = Flow::from_iter(0..400u32)
+            .inspect(|_| {})
+            .try_map(|number| if number % 4 == 3 { Err("a three") } else { Ok(number) })
+            .filter(|number| number % 4 != 2)
+            .key(|number: &u32| format!("behind the filter: {number}"))
+            .map(kept)
+            .filter_map(|number| (number % 8 == 0).then_some(number))
+            .sink(store.put())
+            .on_any_error(letters(&failed))
+            .on(&pool)
+            .run()
+            .await
+            .unwrap();
+        assert_eq!(store.sorted(), (0..400).step_by(8).collect::<Vec<_>>());
+        let counts: Vec<_> = report.stages[1..6].iter().map(|at| (at.entered, at.left, at.failed)).collect();
+        assert_eq!(counts, [(400, 400, 0), (400, 300, 100), (300, 200, 0), (200, 100, 100), (100, 50, 0)]);
+        for one in failed.take() {
+            let number = one.position.path()[0];
+            let (stage, key) = match number % 4 {
+                1 => ("map", Some(format!("behind the filter: {number}"))),
+                _ => ("try_map", None),
+            };
+            assert_eq!((&*one.stage, one.key), (stage, key), "{number}");
+        }
+    });
+}
+
+#[test]
 fn a_source_that_panics_stops_the_run_whatever_the_policy() {
     everywhere(async |pool| {
         let flow = Flow::from_iter((0..8u32).inspect(|number| assert!(*number < 5, "broken"))).named("walk");
