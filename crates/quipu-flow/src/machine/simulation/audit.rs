@@ -233,6 +233,16 @@ impl Machine<Fake> {
         assert!(self.is_next_in_order(node, &last.position), "an older may come: {}", self.picture());
     }
 
+    /// Checks that a pause holds up nothing but births, and what is offered to them or to somebody outside.
+    pub(super) fn check_held_up(&self) {
+        for region in self.regions.iter().filter(|_| !self.is_stopping()) {
+            let is_offered = region.nodes.iter().any(|&node| self.is_offered(node));
+            let waits = |node: &&usize| self.candidate(**node).is_some_and(|it| it.position.is_some());
+            let waiting = region.nodes.iter().find(waits).filter(|_| !is_offered);
+            assert!(waiting.is_none(), "{waiting:?} is held up: {}", self.picture());
+        }
+    }
+
     /// Whether anything upstream of a node stands below a position.
     pub(super) fn has_below(&self, node: usize, path: &[u64], running: &[&Quantum<Fake>]) -> bool {
         let is_below =

@@ -150,6 +150,7 @@ impl Simulation<'_> {
         }
         // Only a pause can keep a run from going on.
         let was_paused = self.machine.is_paused;
+        self.machine.check_held_up();
         if was_paused && self.case.drain_at.is_some_and(|at| at > step) {
             return true;
         }
