@@ -30,8 +30,9 @@ pub(crate) struct CompiledNode {
 /// A limit, a batch, a time or a count of zero; a graph that is refused.
 pub(crate) fn compile(graph: Graph, default: &OnError) -> Result<Compiled, RunError> {
     let names = names(&graph);
-    if graph.is_astray {
-        let stage = graph.nodes.last().map_or_else(String::new, |last| name_of(last, &names));
+    if let Some(stage) = &graph.astray {
+        // It may have gone with the flow that it stood in, and so have no number.
+        let stage = stage.draft().name.clone().unwrap_or_else(|| stage.kind.to_owned());
         return Err(RunError::Refused { stage, why: ASTRAY });
     }
     for node in &graph.nodes {
@@ -58,8 +59,11 @@ pub(crate) fn compile(graph: Graph, default: &OnError) -> Result<Compiled, RunEr
     Ok(compiled)
 }
 
-const ASTRAY: &str = "stands behind a branch or sub-flow that does not go on from the flow its closure was given; say \
+const ASTRAY: &str = "has a branch or sub-flow that does not go on from the flow its closure was given; say \
                       `given.merge(other)`, and `join_with` outside of it";
+
+const UNFINISHED: &str = "has a branch or sub-flow that was kept beyond its closure, and goes on outside of it; return \
+                          each from the closure that it was given to";
 
 type Names = Vec<(*const Info, String)>;
 
@@ -88,6 +92,9 @@ pub(super) fn names(graph: &Graph) -> Names {
 fn check(node: &Node, graph: &Graph, name: &dyn Fn(&Node) -> String) -> Result<(), RunError> {
     check_counts(node, name)?;
     let refuse = |why| Err(RunError::Refused { stage: name(node), why });
+    if node.unfinished > 0 {
+        return refuse(UNFINISHED);
+    }
     let merges = matches!(node.spec.kind, Kind::Batch { .. } | Kind::Fold { .. } | Kind::Group { .. });
     if node.is_part && merges {
         return refuse("merges the parts of different items; in a sub-flow use `map_batch`, which does not");

@@ -25,6 +25,8 @@ pub(crate) struct Node {
     pub(crate) is_paired: bool,
     /// Whether it belongs to what the members of a group go through.
     pub(crate) is_member: bool,
+    /// How many closures have yet to come back with what they make of its items: branches, or a sub-flow.
+    pub(crate) unfinished: usize,
 }
 
 /// Where a node's items leave.
@@ -38,8 +40,8 @@ pub(crate) struct Outlet {
 pub(crate) struct Graph {
     pub(crate) nodes: Vec<Node>,
     pub(crate) regions: usize,
-    /// Whether a branch or a sub-flow does not go on from the flow that it was given.
-    pub(crate) is_astray: bool,
+    /// The stage of which a branch or a sub-flow does not go on from the flow that it was given.
+    pub(crate) astray: Option<Arc<Info>>,
 }
 
 impl Graph {
@@ -60,6 +62,7 @@ impl Graph {
             is_part: false,
             is_paired: false,
             is_member: false,
+            unfinished: 0,
         });
         for (input, inlet) in inlets.iter().enumerate() {
             let outs = &mut self.nodes[inlet.node].spec.outs;
@@ -91,7 +94,7 @@ impl Graph {
 
     fn take_in(&mut self, other: Self, region: impl Fn(usize) -> usize) -> usize {
         let shift = self.nodes.len();
-        self.is_astray |= other.is_astray;
+        self.astray = self.astray.take().or(other.astray);
         for mut node in other.nodes {
             node.spec.shift(shift);
             node.spec.region = region(node.spec.region);
@@ -108,10 +111,14 @@ impl Graph {
     /// Where a node is after a closure has gone on from it. What does not begin with the nodes that the closure was given
     /// is refused when the flow is compiled; until then any node will do.
     pub(crate) fn find(&mut self, node: usize, stage: &Arc<Info>) -> usize {
-        let is_it = |node: &Node| node.stages.first().is_some_and(|first| Arc::ptr_eq(first, stage));
-        let is_there = self.nodes.get(node).is_some_and(is_it);
-        self.is_astray |= !is_there;
-        if is_there { node } else { 0 }
+        let is_it = |node: &&mut Node| node.stages.first().is_some_and(|first| Arc::ptr_eq(first, stage));
+        let Some(found) = self.nodes.get_mut(node).filter(is_it) else {
+            self.astray.get_or_insert_with(|| stage.clone());
+            return 0;
+        };
+        // A closure may have kept the flow that an earlier one was given: that one's branch is missing for ever.
+        found.unfinished = found.unfinished.saturating_sub(1);
+        node
     }
 
     pub(crate) fn mark(&mut self, from: usize, mark: impl Fn(&mut Node)) {

@@ -182,6 +182,7 @@ impl<T: Send + 'static, S, W: Weighing<T>> Flow<T, S, W> {
         let (mut graph, inlets) = self.close(None);
         let work = Work::Core(Arc::new(Cloner { branches, exit, info: info.clone() }));
         let node = graph.add(&inlets, Kind::Fork { branches, zip: None }, work, vec![info.clone()]);
+        graph.nodes[node].unfinished = branches;
         Grafting::new(graph, node, &info, weight)
     }
 
@@ -194,6 +195,7 @@ impl<T: Send + 'static, S, W: Weighing<T>> Flow<T, S, W> {
         let (mut graph, inlets) = self.close(None);
         let work = Work::Core(Arc::new(Router { count, choose, info: info.clone(), item: PhantomData }));
         let node = graph.add(&inlets, Kind::Cpu { grows: false }, work, vec![info.clone()]);
+        graph.nodes[node].unfinished = count;
         Grafting::new(graph, node, &info, weight)
     }
 }
@@ -229,7 +231,7 @@ impl<T: Send + 'static> Grafting<T> {
         let (graph, ends) = branch.close(None);
         self.graph = graph;
         self.node = self.graph.find(self.node, &self.info);
-        if self.graph.is_astray {
+        if self.graph.astray.is_some() {
             self.ends.clear();
         }
         self.ends.extend(ends);

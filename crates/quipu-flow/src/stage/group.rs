@@ -104,6 +104,7 @@ impl<T: Send + 'static, S, W: Weighing<T>> Flow<T, S, W> {
         let group = graph.add(&inlets, Kind::Group { reduce: 0 }, Work::Outside, vec![info.clone()]);
         let exit = Exit { weigh: Weighing::<M>::weigher(ByType), key: None, ask: None };
         let begun = info.clone();
+        graph.nodes[group].unfinished = 1;
         graph.nodes[group].work =
             Work::Core(Arc::new(Expander { begin, exit, info: info.clone(), item: PhantomData }));
         let members = Flow::at(graph, vec![Outlet { node: group, out: 0 }], info, ByType);

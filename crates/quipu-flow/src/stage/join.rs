@@ -63,6 +63,14 @@ impl<T: Send + 'static, S, W: Weighing<T>> Flow<T, S, W> {
     /// # Ok(())
     /// # }
     /// ```
+    ///
+    /// The two are different flows: one would have to wait for itself, and is moved in but once. What is made of the
+    /// same items in two ways is paired by [`fork_zip`](Self::fork_zip).
+    ///
+    /// ```compile_fail,E0382
+    /// let flow = quipu_flow::Flow::from_iter(0..3u32);
+    /// let pairs = flow.zip(flow);
+    /// ```
     pub fn zip<U, S2, W2>(self, other: Flow<U, S2, W2>) -> Flow<(T, U), Joined, ByFunction<(T, U)>>
     where
         U: Send + 'static,

@@ -127,6 +127,7 @@ impl<T: Send + 'static, S, W: Weighing<T>> Flow<T, S, W> {
         let scatter = graph.add(&inlets, Kind::Scatter { gather: 0 }, Work::Outside, vec![info.clone()]);
         let exit = Exit { weigh: Weighing::<I::Item>::weigher(ByType), key: None, ask: None };
         let begun = info.clone();
+        graph.nodes[scatter].unfinished = 1;
         graph.nodes[scatter].work =
             Work::Core(Arc::new(Expander { begin, exit, info: info.clone(), item: PhantomData }));
         let parts = Flow::at(graph, vec![Outlet { node: scatter, out: 0 }], info, ByType);

@@ -98,6 +98,14 @@ impl<T: Send + 'static, W> Flow<T, Source, W> {
     /// Calls `then` with what `take` kept of a source item, once everything that was made from the item has ended
     /// well: delivered, filtered, skipped, dead-lettered, or taken into a state. After a failure that stops the run,
     /// or a cancel, it is not called. `then` runs wherever the last of these ends; it must be short and must not block.
+    ///
+    /// It is the source's alone. What a state has taken in is acknowledged then, so that what comes out of a fold
+    /// acknowledges nobody:
+    ///
+    /// ```compile_fail,E0599
+    /// let flow = quipu_flow::Flow::from_iter(0..3u32);
+    /// let sum = flow.fold(0, |sum, number| *sum += number).on_ack(|sum| *sum, |sum| println!("{sum}"));
+    /// ```
     #[must_use]
     pub fn on_ack<A, K, F>(mut self, take: K, then: F) -> Self
     where

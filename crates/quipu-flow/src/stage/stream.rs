@@ -47,6 +47,19 @@ impl<T: Send + 'static, S, W: Weighing<T>> Flow<T, S, W> {
     /// # Ok(())
     /// # }
     /// ```
+    ///
+    /// A flow has one stream at most: of two, whoever takes slowly would hold the other up.
+    ///
+    /// ```compile_fail,E0382
+    /// let flow = quipu_flow::Flow::from_iter(0..3u32);
+    /// let (evens, odds) = (flow.stream(), flow.stream());
+    /// ```
+    ///
+    /// Nor does anything stand behind a stream:
+    ///
+    /// ```compile_fail,E0599
+    /// let squares = quipu_flow::Flow::from_iter(0..3u32).stream().map(|number| number * number);
+    /// ```
     pub fn stream(self) -> Streaming<T> {
         let (mut graph, inlets) = self.close(None);
         let node =

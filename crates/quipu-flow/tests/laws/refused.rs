@@ -2,9 +2,9 @@
 //!
 //! Some things cannot even be written. A `Flow` is taken by value and is no `Clone`, so it cannot be joined with itself
 //! (`self_join`); a stream ends its flow, so a flow cannot have two (`two_streams`); `on_ack` stands on sources alone,
-//! and what a fold takes in is acknowledged then (`ack_through_fold_output`). The tests with these names show what can be
-//! written instead. The same misuse fails to compile:
-//! `let flow = Flow::from_iter(0..3); flow.zip(flow)`, `flow.stream().map(f)`, `flow.fold(0, f).on_ack(k, f)`.
+//! and what a fold takes in is acknowledged then (`ack_through_fold_output`). That they do not compile is shown where
+//! their reader looks for it: at `Flow::zip`, `Flow::stream` and `Flow::on_ack`. The tests with these names show what can
+//! be written instead.
 
 use crate::{Store, everywhere};
 use quipu_flow::{Batch, Flow, Pipeline, Reduce, RunError, stage};
@@ -113,6 +113,83 @@ fn a_joined_flow_in_one_of_several_branches() {
             .sink(sink)
     };
     refused(fork, "plain");
+}
+
+#[test]
+fn a_branch_that_ignores_what_it_was_given() {
+    // The other branch would wait for a place in the order that is nobody's; and which flow is it a branch of?
+    refused(|| source().fork(|_| other(), |b| b.map(|n| n)).sink(sink), "fork");
+    refused(|| source().fork(|a| a.map(|n| n), |_| other().map(|n| n)).sink(sink), "fork");
+    refused(|| source().fork(|_| other(), |_| other()).named("both").sink(sink), "both");
+    refused(|| source().fork_zip(|_| other(), |b| b.map(|n| n)).map(|(a, _)| a).sink(sink), "fork");
+    refused(|| source().broadcast(3, |_, _| other()).sink(sink), "fork");
+    let last = |branch, items: stage::Branch<u64>| {
+        if branch < 2 { items.map(|n| n) } else { other().map(|n| n) }
+    };
+    refused(move || source().broadcast(3, last).sink(sink), "fork");
+    refused(move || source().route(3, |n| *n as usize % 3, last).sink(sink), "route");
+    refused(|| source().route_if(|n| *n > 3, |_| other(), |no| no).sink(sink), "route");
+}
+
+#[test]
+fn a_branch_that_another_flow_takes_in() {
+    // Its nodes are numbered anew there. Said the other way round, with the given flow first, it is lawful.
+    refused(|| source().fork(|a| other().merge(a), |b| b).sink(sink), "fork");
+    refused(|| source().scatter(|n| (n, [n]), |parts| other().merge(parts), |n, _| n).sink(sink), "scatter");
+    everywhere(async |pool| {
+        let store = Store::new();
+        let three = || Flow::from_iter(0..3u64);
+        let flow = three().fork(|a| a.merge(Flow::from_iter(10..12)), |b| b.map(|n| n + 100));
+        flow.sink(store.put()).on(&pool).run().await.unwrap();
+        assert_eq!(store.sorted(), [0, 1, 2, 10, 11, 100, 101, 102]);
+    });
+}
+
+#[test]
+fn a_sub_flow_that_ignores_what_it_was_given() {
+    refused(|| source().scatter(|n| (n, [n]), |_| other(), |n, _| n).sink(sink), "scatter");
+    refused(|| source().scatter(|n| (n, [n]), |_| other().map(|n| n), |n, _| n).sink(sink), "scatter");
+    refused(|| source().scatter_partial(|n| (n, [n]), |_| other(), |n, _| n).sink(sink), "scatter");
+    let reduce = || Reduce::new(|| 0, |sum, n: u64| *sum += n, Some);
+    refused(move || source().group(|n| [n], |_| other(), reduce()).sink(sink), "group");
+    // Inside of another one as well.
+    let inner = |parts: Flow<u64, stage::Entry>| parts.scatter(|n| (n, [n]), |_| other(), |n, _| n);
+    refused(move || source().scatter(|n| (n, [n]), inner, |n, _| n).sink(sink), "scatter");
+}
+
+#[test]
+fn what_is_kept_beyond_its_closure() {
+    // A second branch that goes on with what the first was given leaves items of the second nowhere to go.
+    let swapped = || {
+        let kept = std::cell::Cell::new(None);
+        let first = |a| {
+            kept.set(Some(a));
+            other()
+        };
+        source().fork(first, |_| kept.take().unwrap().map(|n: u64| n)).sink(sink)
+    };
+    refused(swapped, "fork");
+    // And nothing puts the items together again of which the parts have left.
+    let branch = || {
+        let mut kept = None;
+        let keep = |no| {
+            kept = Some(no);
+            other()
+        };
+        drop(source().route_if(|n| *n > 3, |yes| yes, keep));
+        kept.unwrap().sink(sink)
+    };
+    refused(branch, "route");
+    let parts = || {
+        let mut kept = None;
+        let keep = |parts| {
+            kept = Some(parts);
+            other()
+        };
+        drop(source().scatter(|n| (n, [n]), keep, |n, _| n));
+        kept.unwrap().sink(sink)
+    };
+    refused(parts, "scatter");
 }
 
 #[test]
