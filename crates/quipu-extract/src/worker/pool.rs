@@ -15,9 +15,6 @@ use crate::{ExtractError, Extracted, Format, Limits};
 /// left behind in its allocator must not count against the next.
 const IDLE_MEMORY_PART: u64 = 4;
 
-/// How many workers one file may be given, where the first had died before it took the file.
-const STARTS_PER_FILE_MAX: usize = 2;
-
 /// How workers are started, and what they may take.
 #[derive(Debug, Clone)]
 pub struct WorkerConfig {
@@ -101,23 +98,31 @@ impl WorkerPool {
             source: std::io::Error::other("the pool is shut down"),
         };
         let _permit = self.permits.acquire().await.map_err(closed)?;
-        let mut starts = 0;
-        loop {
-            let (mut worker, reused) = match self.take_idle() {
-                Some(worker) => (worker, true),
-                None => (Worker::start(&self.config, &self.registry)?, false),
-            };
-            match worker.ask(format, bytes, &self.config).await {
-                Ok(answer) => {
-                    self.keep(worker);
-                    return answer;
+        let answer = match self.take_idle() {
+            Some(mut reused) => match reused.ask(format, bytes, &self.config).await {
+                // It was leaving when it was chosen. A new one answers for the file: it has no past to die of.
+                Err(Failure::NotTaken(_)) => {
+                    reused.end(Ending::Killed).await;
+                    None
                 }
-                Err(Failure::NotTaken(_)) if reused && starts < STARTS_PER_FILE_MAX => {
-                    worker.end(Ending::Killed).await;
-                    starts += 1;
-                }
-                Err(failure) => return Err(self.bury(worker, failure).await),
+                answer => Some((reused, answer)),
+            },
+            None => None,
+        };
+        let (worker, answer) = match answer {
+            Some(answer) => answer,
+            None => {
+                let mut fresh = Worker::start(&self.config, &self.registry)?;
+                let answer = fresh.ask(format, bytes, &self.config).await;
+                (fresh, answer)
             }
+        };
+        match answer {
+            Ok(answer) => {
+                self.keep(worker);
+                answer
+            }
+            Err(failure) => Err(self.bury(worker, failure).await),
         }
     }
 

@@ -42,9 +42,9 @@ pub(super) struct Worker {
 pub(super) enum Failure {
     Timeout,
     Memory,
-    /// It did not take the file: it had died before.
+    /// It did not take the file: it had died before, or died of reading it.
     NotTaken(io::Error),
-    /// It took the file and gave no answer, or no sensible one.
+    /// It took the file and gave no answer; or what it said made no sense.
     Broken(io::Error),
 }
 
@@ -116,8 +116,12 @@ impl Worker {
         let request = Request { format: *format, limits: config.limits.clone() };
         let head = protocol::head(&request, bytes.len()).map_err(Failure::Broken)?;
         self.stdin.write_all(&head).await.map_err(Failure::NotTaken)?;
-        self.stdin.write_all(bytes).await.map_err(Failure::Broken)?;
-        self.stdin.flush().await.map_err(Failure::Broken)?;
+        self.stdin.write_all(bytes).await.map_err(Failure::NotTaken)?;
+        self.stdin.flush().await.map_err(Failure::NotTaken)?;
+        // That the pipe holds the request says nothing: whoever was to read it may be on its way out.
+        let mut taken = [0; protocol::TAKEN.len()];
+        self.stdout.read_exact(&mut taken).await.map_err(Failure::NotTaken)?;
+        protocol::taken(taken).map_err(Failure::Broken)?;
         // No text is longer than its limit, and none came out of a memory smaller than it.
         let body_bytes_max = config.memory_bytes_max.min(config.limits.text_bytes_max as u64);
         read_answer(&mut self.stdout, body_bytes_max).await.map_err(Failure::Broken)
@@ -133,7 +137,7 @@ impl Worker {
         self.entry.registry.look(self.entry.pid)
     }
 
-    /// Whether it still runs.
+    /// Whether it still runs, as far as the system tells: of a process that is just ending it may say so, too.
     pub(super) fn is_alive(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(None))
     }

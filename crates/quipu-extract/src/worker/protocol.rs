@@ -3,6 +3,9 @@
 //! A frame is `QPX` + version, the header's length (u32) and the body's (u64), both little-endian, then the two. A
 //! request's body is the file, an answer's body is its text: neither is ever escaped or copied into JSON. Lengths
 //! are capped before anything is allocated, since whoever writes may have gone mad.
+//!
+//! Before its answer a worker says that it has the request. What a pipe has accepted nobody need ever read: only so can
+//! the pool tell a worker that had died before from one that the file has killed.
 
 use std::io;
 
@@ -12,7 +15,9 @@ use serde::{Deserialize, Serialize};
 use crate::{ExtractError, Extracted, Format, Limits};
 
 /// The first bytes of each frame; the last one is the protocol's version.
-const MAGIC: [u8; 4] = *b"QPX\x01";
+const MAGIC: [u8; 4] = *b"QPX\x02";
+/// What a worker says when it has read a whole request, and before it does anything with it.
+pub(super) const TAKEN: [u8; 4] = *b"QPT\x02";
 /// Bytes before the header.
 pub(super) const PREFIX_BYTES: usize = 16;
 /// Most bytes of a header: metadata and headings, all of them capped themselves.
@@ -60,6 +65,11 @@ pub(super) fn lengths(prefix: &[u8; PREFIX_BYTES]) -> io::Result<Lengths> {
         return Err(garbage("no frame of this version"));
     }
     Ok(Lengths { header, body: body as usize })
+}
+
+/// Looks at what a worker says first.
+pub(super) fn taken(said: [u8; 4]) -> io::Result<()> {
+    if said == TAKEN { Ok(()) } else { Err(garbage("no frame of this version")) }
 }
 
 /// Reads a header.

@@ -65,7 +65,9 @@ fn read_all(sender: &SyncSender<(Request, Vec<u8>)>) -> io::Result<()> {
         let lengths = protocol::lengths(&prefix)?;
         let header = read_bytes(&mut input, lengths.header)?;
         let body = read_bytes(&mut input, lengths.body)?;
-        if sender.send((protocol::header(&header)?, body)).is_err() {
+        let request = protocol::header(&header)?;
+        write_taken()?;
+        if sender.send((request, body)).is_err() {
             return Err(io::Error::other("the parser is gone"));
         }
     }
@@ -89,6 +91,12 @@ fn parse_all(receiver: Receiver<(Request, Vec<u8>)>, parser: Parser) {
             process::exit(EXIT_BROKEN);
         }
     }
+}
+
+fn write_taken() -> io::Result<()> {
+    let mut output = io::stdout().lock();
+    output.write_all(&protocol::TAKEN)?;
+    output.flush()
 }
 
 fn write_answer(answer: Answer) -> io::Result<()> {

@@ -139,6 +139,54 @@ fn a_worker_that_left_between_files_is_replaced() {
 }
 
 #[test]
+fn a_worker_that_leaves_with_a_request_in_its_pipe_is_replaced() {
+    run(async {
+        let pool = WorkerPool::new(WorkerConfig { workers_max: 1, ..WorkerConfig::new(PROGRAM, ["short"]) });
+        let mut pids = BTreeSet::new();
+        for number in 0..5 {
+            // More than a pipe holds, now and then: such a request is never written to its end.
+            let content = "word ".repeat(1 + number % 2 * 100_000);
+            assert_eq!(extract(&pool, content.trim()).await.unwrap(), content.trim());
+            pids.extend(pool.pids());
+        }
+        assert_eq!(pids.len(), 5);
+        assert_eq!(pool.pids().len(), 1);
+        pool.shutdown().await;
+    });
+}
+
+#[test]
+fn a_file_that_kills_its_worker_is_read_once() {
+    let tally = std::env::temp_dir().join(format!("quipu-extract-tally-{}", std::process::id()));
+    run(async {
+        let pool = WorkerPool::new(config());
+        assert_eq!(extract(&pool, "before").await.unwrap(), "before");
+        let error = extract(&pool, &format!("tally {}", tally.display())).await.unwrap_err();
+        assert!(crashed(&error, &["exit status: 3"]), "{error:?}");
+    });
+    let times = std::fs::read(&tally).unwrap();
+    std::fs::remove_file(&tally).unwrap();
+    assert_eq!(times, b".");
+}
+
+#[test]
+fn a_new_worker_that_takes_no_file_has_crashed() {
+    // The file may be what it dies of, even in reading it. No other is started for it.
+    let tally = std::env::temp_dir().join(format!("quipu-extract-starts-{}", std::process::id()));
+    let script = "printf . >> \"$0\"; head -c 1 > /dev/null; exit 5";
+    run(async {
+        let arguments = ["-c".into(), script.into(), tally.clone().into_os_string()];
+        let pool = WorkerPool::new(WorkerConfig::new("/bin/sh", arguments));
+        let error = extract(&pool, "anything").await.unwrap_err();
+        assert!(crashed(&error, &["exit status: 5"]), "{error:?}");
+        assert!(pool.pids().is_empty());
+    });
+    let starts = std::fs::read(&tally).unwrap();
+    std::fs::remove_file(&tally).unwrap();
+    assert_eq!(starts, b".");
+}
+
+#[test]
 fn an_interrupt_at_the_terminal_does_not_reach_workers() {
     let group = |pid: u32| -> u32 {
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();

@@ -1,8 +1,10 @@
 //! The worker that `tests/worker/main.rs` starts: an honest one, unless the file's first word tells it to misbehave.
-//! As `parent` it is the owner of a pool whose worker hangs, to be killed by the test.
+//! As `parent` it is the owner of a pool whose worker hangs, to be killed by the test; as `short` it takes one file, and
+//! leaves when the first byte of the next has come.
 
 use std::hint::black_box;
-use std::io::Write;
+use std::io::{Read, Write};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 use std::{env, io, process, thread};
 
@@ -10,10 +12,29 @@ use quipu_extract::worker::{WorkerConfig, WorkerPool, serve_with};
 use quipu_extract::{ExtractError, Extracted, Format, Limits, extract, extract_owned};
 
 fn main() -> io::Result<()> {
-    if env::args().nth(1).as_deref() == Some("parent") {
-        return be_a_parent();
+    match env::args().nth(1).as_deref() {
+        Some("parent") => be_a_parent(),
+        Some("short") => be_short_lived(),
+        _ => serve_with(misbehave),
     }
-    serve_with(misbehave)
+}
+
+/// Gives the first request to an honest worker, whose answer is its own. The second is in the pipe when this ends.
+fn be_short_lived() -> io::Result<()> {
+    let mut honest = Command::new(env::current_exe()?).arg("worker").stdin(Stdio::piped()).spawn()?;
+    let mut to_honest = honest.stdin.take().ok_or(io::ErrorKind::BrokenPipe)?;
+    // Unbuffered, or what is to stay in the pipe would be read.
+    let mut input = std::fs::File::open("/dev/stdin")?;
+    let mut prefix = [0; 16];
+    input.read_exact(&mut prefix)?;
+    let [_, _, _, _, h0, h1, h2, h3, body @ ..] = prefix;
+    let rest = u64::from(u32::from_le_bytes([h0, h1, h2, h3])) + u64::from_le_bytes(body);
+    to_honest.write_all(&prefix)?;
+    io::copy(&mut (&mut input).take(rest), &mut to_honest)?;
+    io::copy(&mut (&mut input).take(1), &mut io::sink())?;
+    drop(to_honest);
+    honest.wait()?;
+    Ok(())
 }
 
 fn misbehave(format: &Format, bytes: Vec<u8>, limits: &Limits) -> Result<Extracted, ExtractError> {
@@ -51,6 +72,12 @@ fn misbehave(format: &Format, bytes: Vec<u8>, limits: &Limits) -> Result<Extract
             for _ in 0..2000 {
                 eprintln!("{}", "words ".repeat(100));
             }
+        }
+        "tally" => {
+            let path = String::from_utf8_lossy(&bytes[6..]).into_owned();
+            let tally = std::fs::OpenOptions::new().create(true).append(true).open(path);
+            let _ = tally.and_then(|mut tally| tally.write_all(b"."));
+            process::exit(3)
         }
         "leave" => {
             thread::spawn(|| {
