@@ -35,6 +35,17 @@ fn two_folds_then_ordered() {
 }
 
 #[test]
+fn three_folds_then_ordered() {
+    // What the first and the last give out waits together; what the one between them will give out comes between.
+    let fold = || vec![Op::Fold { outputs: 3, ordered: false }];
+    let fork = Op::Fork { zips: false, branches: vec![fold(), fold(), fold()] };
+    for next in [Op::Scan { ordered: true, grows: false }, Op::Keyed { grows: false }] {
+        let graph = unordered(3, vec![fork.clone(), next]);
+        grid(graph).items(&[9, 30]).seeds(48).all_done(|_, told| assert_eq!(told.delivered_once(), 9));
+    }
+}
+
+#[test]
 fn empty_group_closes() {
     for most in [0, 2] {
         grid(ordered(6, vec![group(most, 2, vec![io(2), batch(2)])])).all_done(|_, told| {
