@@ -1,7 +1,7 @@
 //! A finished pipeline: the run's own settings, and its start. What runs it is `run`'s.
 
 use crate::error::RunError;
-use crate::machine::{Budget, Kind};
+use crate::machine::{Budget, Kind, Rate};
 use crate::plan::{self, Graph, Plan};
 use crate::report::Report;
 use crate::run::{self, Handle, memory};
@@ -9,6 +9,7 @@ use crate::stage::info::Info;
 use crate::supervise::OnError;
 use quipu_compute::ComputePool;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::runtime::Handle as Runtime;
 
 const ORDERED_AND_MANY: &str = "cannot be ordered with many calls at once: what is called in order ends in any; \
@@ -61,6 +62,17 @@ impl Pipeline {
                 self.settings.refused =
                     Some("takes one item at a time, on a core; `.limit` is for async sinks")
             }
+        }
+        self
+    }
+
+    /// At most so many calls of an async sink are begun in any period of this length, as `.rate` says of an io.
+    pub fn rate(mut self, calls: u32, per: Duration) -> Self {
+        match self.graph.nodes.last_mut().map(|node| &mut node.spec) {
+            Some(spec) if matches!(spec.kind, Kind::Serial { waits: true, .. } | Kind::Sink { .. }) => {
+                spec.rate = Some(Rate { starts: calls, per });
+            }
+            _ => self.settings.refused = Some("takes items on a core; `.rate` is for async sinks"),
         }
         self
     }

@@ -205,6 +205,8 @@ pub enum Waiting {
     Core,
     /// For one of its own slots.
     Slot,
+    /// For its rate to allow another start.
+    Rate,
     /// For the memory or item budget.
     Credit,
     /// For more items, to make a batch whole.
@@ -226,6 +228,7 @@ impl fmt::Display for Waiting {
         f.write_str(match self {
             Self::Core => "a core",
             Self::Slot => "a slot",
+            Self::Rate => "its rate",
             Self::Credit => "credit",
             Self::Batch => "a whole batch",
             Self::Order => "older items",
@@ -243,7 +246,7 @@ impl fmt::Display for Waiting {
 pub enum Bound {
     /// Every worker computes.
     Cores,
-    /// This io or sink has all its slots in use, and items wait for one.
+    /// This io or sink has all its slots in use, or as many starts as its rate allows, and items wait.
     Stage(String),
     /// The memory budget is used up.
     Memory,

@@ -19,6 +19,11 @@ async fn read(path: &'static str) -> Answer<String> {
     Ok(format!("{path} knot and {path} cord"))
 }
 
+async fn fetch(page: u32) -> Answer<String> {
+    tokio::task::yield_now().await;
+    Ok(format!("page {page}"))
+}
+
 async fn store<T>(_item: T) -> Answer<()> {
     tokio::task::yield_now().await;
     Ok(())
@@ -246,6 +251,21 @@ async fn groups() -> Result<(), RunError> {
         .await?;
 
     assert_eq!(report.ends.delivered, 5);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_limit_and_a_rate() -> Result<(), RunError> {
+    let report = Flow::from_iter(1..=6)
+        .io(async |page: u32| fetch(page).await)
+        .limit(2)
+        .rate(3, Duration::from_millis(100))
+        .for_each(|text| println!("{text}"))
+        .run()
+        .await?;
+    assert!(report.elapsed >= Duration::from_millis(100));
+
+    assert_eq!(report.ends.delivered, 6);
     Ok(())
 }
 

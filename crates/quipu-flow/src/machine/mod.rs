@@ -6,7 +6,7 @@
 //!
 //! | file | decides |
 //! | --- | --- |
-//! | `position`, `token`, `queue`, `lane`, `credit`, `node` | what things are |
+//! | `position`, `token`, `queue`, `lane`, `credit`, `rate`, `node` | what things are |
 //! | `ready` | the page to read first: what could start, who may draw credit, which goes first |
 //! | `stall` | what closes at the end of input, and who goes over budget when nothing else can move |
 //! | `take` | what a quantum is given: how many items, how much credit |
@@ -23,6 +23,7 @@ mod live;
 mod node;
 mod position;
 mod queue;
+mod rate;
 mod ready;
 #[cfg(test)]
 mod simulation;
@@ -35,6 +36,7 @@ pub(crate) use judge::{Failure, Verdict};
 pub(crate) use live::Hook;
 pub(crate) use node::{Kind, Side, Size};
 pub use position::Position;
+pub(crate) use rate::Rate;
 pub(crate) use take::{Allowance, Quantum, Started, Task};
 pub(crate) use token::{Block, Lineage, Load, Member, Parked};
 
@@ -44,6 +46,7 @@ use crate::supervise::DeadLetters;
 use credit::Credit;
 use live::Live;
 use node::{Birth, Node};
+use rate::Starts;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -61,6 +64,7 @@ pub(crate) struct Spec {
     /// Which share of the budget it draws on.
     pub(crate) region: usize,
     pub(crate) priority: u32,
+    pub(crate) rate: Option<Rate>,
 }
 
 /// The limits of one run.
@@ -90,7 +94,7 @@ pub(crate) struct Machine<V> {
     stopping: Option<Ended>,
     failure: Option<Failed>,
     gone: Gone<V>,
-    /// Set when a partial batch has got an earlier deadline than the clock knows.
+    /// Set when something has got an earlier deadline than the clock may know.
     clock_is_late: bool,
 }
 
@@ -299,9 +303,12 @@ impl<V: Load> Machine<V> {
         self.failure.as_ref()
     }
 
-    /// When the next partial batch closes by itself.
+    /// When time alone will next let something happen: a partial batch closes, or a rate allows another start.
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        self.watchers.iter().filter_map(|&node| self.nodes[node].deadline()).min()
+        if self.is_stopping() {
+            return None;
+        }
+        self.nodes.iter().filter_map(Node::deadline).min()
     }
 
     /// Whether the clock must look at [`deadline`](Self::deadline) again; says so once.
@@ -351,6 +358,7 @@ fn wire<V: Load>(specs: &[Spec]) -> Vec<Node<V>> {
         node.outs.clone_from(&spec.outs);
         node.gate = spec.gate;
         node.priority = spec.priority;
+        node.starts = spec.rate.map(Starts::new);
     }
     for (index, node) in nodes.iter_mut().enumerate() {
         let mut seen = vec![false; specs.len()];
@@ -377,6 +385,8 @@ pub(crate) struct NodeFigures {
     pub(crate) queued: usize,
     pub(crate) running: usize,
     pub(crate) has_slot: bool,
+    /// Whether its rate allows no start now.
+    pub(crate) is_slowed: bool,
     pub(crate) buffered: bool,
     /// Whether something could start, but for credit and a core.
     pub(crate) is_ready: bool,
@@ -429,6 +439,7 @@ impl<V: Load> Machine<V> {
             queued: here.population - here.working,
             running: here.running,
             has_slot: here.has_slot(),
+            is_slowed: here.is_slowed(),
             buffered: !here.buffers.is_empty(),
             source: self.source_figures(node),
             is_ready: candidate.is_some(),

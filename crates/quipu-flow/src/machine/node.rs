@@ -4,6 +4,7 @@ use super::lane::Lanes;
 use super::live::Parts;
 use super::position::Position;
 use super::queue::Queue;
+use super::rate::Starts;
 use super::token::{Block, Load, Parked};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
@@ -176,6 +177,8 @@ pub(crate) struct Node<V> {
     pub(crate) running: usize,
     /// Those of them that have given up their slot until they are tried again.
     pub(crate) backing_off: usize,
+    /// Its last starts, where it has a rate.
+    pub(crate) starts: Option<Starts>,
     /// Whether a fold has given its outputs.
     pub(crate) is_done: bool,
     /// Members here, in whatever state.
@@ -263,6 +266,7 @@ impl<V: Load> Node<V> {
             open: BTreeSet::new(),
             running: 0,
             backing_off: 0,
+            starts: None,
             is_done: false,
             population: 0,
             working: 0,
@@ -306,10 +310,18 @@ impl<V: Load> Node<V> {
         firsts.min()
     }
 
-    /// When the first partial batch closes by itself.
+    /// Whether its rate allows no start now.
+    pub(crate) fn is_slowed(&self) -> bool {
+        self.starts.as_ref().is_some_and(|starts| !starts.is_open())
+    }
+
+    /// When the first partial batch closes by itself, or the rate allows another start.
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        let within = self.kind.batch_size()?.within?;
-        self.buffers.values().filter_map(|buffer| buffer.since.checked_add(within)).min()
+        let within = self.kind.batch_size().and_then(|size| size.within);
+        let closes =
+            |within| self.buffers.values().filter_map(move |buffer| buffer.since.checked_add(within));
+        let opens = self.starts.as_ref().and_then(Starts::opens_at);
+        within.into_iter().flat_map(closes).chain(opens).min()
     }
 
     /// So many members of a group leave.

@@ -48,7 +48,7 @@ impl<V: Load> Machine<V> {
     /// What could start at a node now.
     pub(crate) fn candidate(&self, node: usize) -> Option<Candidate<'_>> {
         let here = &self.nodes[node];
-        if !here.has_slot() || here.gate.is_some_and(|gate| !self.nodes[gate].is_done) {
+        if !here.has_slot() || here.is_slowed() || here.gate.is_some_and(|gate| !self.nodes[gate].is_done) {
             return None;
         }
         let queued = here.queue.first();

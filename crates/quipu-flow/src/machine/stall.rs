@@ -22,12 +22,20 @@ impl<V: Load> Machine<V> {
         if self.is_stopping() {
             return;
         }
+        self.look_at_rates(now);
         self.note_wants(now);
         for watcher in 0..self.watchers.len() {
             self.close_input(self.watchers[watcher], now);
         }
         for region in 0..self.regions.len() {
             while self.is_stalled(region) && self.resolve_stall(region) {}
+        }
+    }
+
+    /// Lets those start again whose rate allows it by now.
+    fn look_at_rates(&mut self, now: Instant) {
+        for starts in self.nodes.iter_mut().filter_map(|node| node.starts.as_mut()) {
+            starts.look(now);
         }
     }
 
@@ -135,14 +143,20 @@ impl<V: Load> Machine<V> {
     }
 
     /// No quantum runs in a region, none could start, and none is licensed. What is offered to somebody outside is as
-    /// good as motion.
+    /// good as motion, and so is what only waits for its rate.
     fn is_stalled(&self, region: usize) -> bool {
         let here = &self.regions[region];
         let letters = self.letters_running > 0 || !self.letters.is_empty();
         if here.in_motion > 0 || here.licence.is_some() || here.is_closed || letters {
             return false;
         }
-        here.nodes.iter().all(|&node| !self.can_start(node) && !self.is_offered(node))
+        let moves = |node| self.can_start(node) || self.is_offered(node) || self.waits_for_rate(node);
+        !here.nodes.iter().any(|&node| moves(node))
+    }
+
+    pub(super) fn waits_for_rate(&self, node: usize) -> bool {
+        let here = &self.nodes[node];
+        here.is_slowed() && here.has_slot() && !here.queue.is_empty()
     }
 
     /// Whether something waits for somebody outside to take it.

@@ -280,6 +280,10 @@ impl<V: Load> Machine<V> {
         here.waited += taken.since.map_or_else(Default::default, |since| {
             now.saturating_duration_since(since) * u32::try_from(taken.members).unwrap_or(u32::MAX)
         });
+        if let Some(starts) = &mut here.starts {
+            starts.enter(now);
+            self.clock_is_late |= !starts.is_open();
+        }
         if let Some(position) = &taken.position {
             here.open.insert((position.clone(), id));
         }

@@ -2,7 +2,7 @@
 
 use super::graph::{Graph, Node};
 use crate::error::RunError;
-use crate::machine::{Kind, Spec, Verdict};
+use crate::machine::{Kind, Rate, Spec, Verdict};
 use crate::stage::info::Info;
 use crate::stage::{IoSettings, Work};
 use crate::supervise::OnError;
@@ -154,6 +154,11 @@ fn check_counts(node: &Node, name: &dyn Fn(&Node) -> String) -> Result<(), RunEr
         if size.within == Some(Duration::ZERO) {
             return zero("batch's delay");
         }
+    }
+    match node.spec.rate {
+        Some(Rate { starts: 0, .. }) => return zero("rate"),
+        Some(Rate { per: Duration::ZERO, .. }) => return zero("rate's period"),
+        _ => {}
     }
     if node.io.timeout == Some(Duration::ZERO) {
         return zero("timeout");

@@ -165,6 +165,7 @@ fn needs(node: &Node, index: usize) -> String {
     };
     let mut needs = vec![place.to_owned()];
     needs.extend(own_needs(node));
+    needs.extend(node.spec.rate.map(|rate| format!("≤ {} starts in {:?}", rate.starts, rate.per)));
     if node.spec.gate.is_some() {
         needs.push("the whole table".to_owned());
     }

@@ -50,7 +50,7 @@ impl Graph {
         let node = self.nodes.len();
         let region = inlets.first().map_or(self.regions, |inlet| self.nodes[inlet.node].spec.region);
         self.regions = self.regions.max(region + 1);
-        let spec = Spec { kind, outs: Vec::new(), gate: None, region, priority: 1 };
+        let spec = Spec { kind, outs: Vec::new(), gate: None, region, priority: 1, rate: None };
         let io = IoSettings::default();
         self.nodes.push(Node {
             spec,

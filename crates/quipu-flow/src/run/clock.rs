@@ -1,4 +1,4 @@
-//! The one clock of a run: it closes partial batches whose time has come.
+//! The one clock of a run: it closes partial batches whose time has come, and wakes what waited for its rate.
 
 use super::Run;
 use std::sync::Arc;

@@ -83,10 +83,11 @@ impl Run {
     fn bound(&self, figures: &Figures, nodes: &[NodeFigures]) -> Bound {
         let is_on_core =
             |(node, _): &(usize, &NodeFigures)| self.kinds[*node].side(*node) == Some(Side::Core);
+        let is_full = |node: &NodeFigures| (!node.has_slot || node.is_slowed) && node.queued > 0;
         let computing = nodes.iter().enumerate().filter(is_on_core);
         if computing.map(|(_, node)| node.running).sum::<usize>() >= self.pool.num_threads() {
             Bound::Cores
-        } else if let Some(full) = nodes.iter().rposition(|node| !node.has_slot && node.queued > 0) {
+        } else if let Some(full) = nodes.iter().rposition(is_full) {
             Bound::Stage(self.name_at(full))
         } else if figures.bytes >= figures.bytes_budget {
             Bound::Memory
@@ -116,6 +117,8 @@ impl Run {
         }
         Some(if !node.has_slot {
             Waiting::Slot
+        } else if node.is_slowed {
+            Waiting::Rate
         } else if node.is_ready {
             if node.gated && !figures.credit_is_free { Waiting::Credit } else { Waiting::Core }
         } else if node.buffered {

@@ -66,7 +66,7 @@ pub(crate) struct Run {
     arrivals: Vec<gate::Gate<Quantum<Values>>>,
     /// Threads that wait for work wait for this, under the state's lock.
     work: Condvar,
-    /// A partial batch has a deadline that the clock does not know.
+    /// Something has a deadline that the clock may not know.
     clock: Notify,
     started: Instant,
 }

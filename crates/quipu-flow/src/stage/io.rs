@@ -6,7 +6,7 @@ use super::info::Info;
 use super::value::Values;
 use crate::error::{BoxError, ItemError};
 use crate::flow::Flow;
-use crate::machine::{Kind, Member};
+use crate::machine::{Kind, Member, Rate};
 use crate::plan::Node;
 use crate::weigh::{ByType, Weighing};
 use futures_util::FutureExt;
@@ -137,6 +137,27 @@ impl<T: Send + 'static, U, W> Flow<U, Io<T>, W> {
     #[must_use]
     pub fn limit(self, items: usize) -> Self {
         self.with_node(|node| node.spec.kind = Kind::Io { slots: items, grows: true })
+    }
+
+    /// At most so many calls are begun in any period of this length, retries among them; the oldest item goes first. What
+    /// waits for that takes no slot. Nothing is saved up: after a pause as many may begin at once as in any period, and
+    /// no more. For an even pace say `.rate(1, ms(100))`, not `.rate(10, secs(1))`; the clock's grain is a millisecond.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::time::Duration;
+    /// let pipeline = quipu_flow::Flow::from_iter(0..6u32)
+    ///     .io(async |page: u32| Ok::<_, String>(page)).rate(2, Duration::from_millis(10))
+    ///     .for_each(drop);
+    /// assert!(pipeline.explain().to_string().contains("≤ 2 starts in 10ms"));
+    /// assert!(pipeline.run().await?.elapsed >= Duration::from_millis(20));
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn rate(self, calls: u32, per: Duration) -> Self {
+        self.with_node(|node| node.spec.rate = Some(Rate { starts: calls, per }))
     }
 
     /// Each attempt may take this long; then it is dropped and counts as failed.

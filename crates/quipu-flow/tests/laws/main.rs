@@ -14,6 +14,7 @@ mod memory;
 mod nested;
 mod policies;
 mod random;
+mod rates;
 mod refused;
 mod sharing;
 mod states;

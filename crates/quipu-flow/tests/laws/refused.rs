@@ -257,6 +257,7 @@ fn ordered_with_parallel_sink() {
     refused(|| source().sink(sink).ordered().limit(3), "sink");
     refused(|| source().sink(sink).limit(3).ordered(), "sink");
     refused(|| source().for_each(drop).limit(3), "sink");
+    refused(|| source().for_each(drop).rate(3, Duration::from_secs(1)), "sink");
 }
 
 #[test]
@@ -266,6 +267,9 @@ fn counts_of_nought() {
     let cases: Vec<(&str, Build)> = vec![
         ("limit", Box::new(move || source().io(io).limit(0).sink(sink))),
         ("limit", Box::new(|| source().sink(sink).limit(0))),
+        ("rate", Box::new(move || source().io(io).rate(0, Duration::from_secs(1)).sink(sink))),
+        ("rate's period", Box::new(move || source().io(io).rate(1, Duration::ZERO).sink(sink))),
+        ("rate", Box::new(|| source().sink(sink).rate(0, Duration::from_secs(1)))),
         ("timeout", Box::new(move || source().io(io).timeout(Duration::ZERO).sink(sink))),
         ("batch", Box::new(|| source().batch(Batch::items(0)).map(|_| 0).sink(sink))),
         ("batch", Box::new(|| source().batch(Batch::bytes(0)).map(|_| 0).sink(sink))),

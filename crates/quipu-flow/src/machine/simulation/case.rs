@@ -1,5 +1,8 @@
 //! One case of a simulation: limits and a schedule, drawn from a seed or made by hand.
 
+use crate::machine::Rate;
+use std::time::Duration;
+
 /// A small generator of its own, so that seeds mean the same for ever.
 pub(in crate::machine) struct Random(pub(super) u64);
 
@@ -39,7 +42,12 @@ pub(super) struct Case {
     /// Stall steps are taken by mistake now and then.
     pub(super) spurious: bool,
     pub(super) bias: Bias,
+    /// The rate of all that wait for the world.
+    pub(super) rate: Option<Rate>,
 }
+
+/// How long a rate's period is.
+const PERIOD: Duration = Duration::from_millis(2);
 
 /// What a schedule favours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,6 +75,7 @@ impl Case {
             pauses: false,
             spurious: false,
             bias: Bias::None,
+            rate: None,
         }
     }
 
@@ -83,8 +92,14 @@ impl Case {
             drain_at: (mode == 4).then_some(at),
             pauses: mode == 5,
             bias: random.pick(&[Bias::None, Bias::None, Bias::IoSlow, Bias::StartFirst]),
+            rate: Self::rate(random.pick(&[0, 0, 0, 1, 2, 5])),
             ..Self::plain(seed)
         }
+    }
+
+    /// So many starts in a period; any number, if that is none.
+    pub(super) fn rate(starts: u32) -> Option<Rate> {
+        (starts > 0).then_some(Rate { starts, per: PERIOD })
     }
 
     pub(super) fn random_growth(seed: u64) -> Self {

@@ -1,6 +1,6 @@
 //! Small graphs, as the engine's builder would make them, and the bound that the laws state for each.
 
-use crate::machine::{Kind, Size, Spec};
+use crate::machine::{Kind, Rate, Size, Spec};
 
 /// What a node of a simulated graph does with an item, besides what its kind says.
 #[derive(Clone, Copy, Debug, Default)]
@@ -95,7 +95,7 @@ pub(super) struct Built {
 impl Built {
     fn add(&mut self, region: usize, before: &[(usize, usize)], kind: Kind, play: Play) -> usize {
         let node = self.specs.len();
-        self.specs.push(Spec { kind, outs: Vec::new(), gate: None, region, priority: 1 });
+        self.specs.push(Spec { kind, outs: Vec::new(), gate: None, region, priority: 1, rate: None });
         self.plays.push(play);
         for (at, &(before, out)) in before.iter().enumerate() {
             // Only a zip cares which of its inputs an item comes through.
@@ -135,6 +135,17 @@ impl Built {
         }
         it.measure(graph);
         it
+    }
+
+    /// The same, where all that wait for the world have a rate.
+    pub(super) fn with_rate(mut self, rate: Option<Rate>) -> Self {
+        let waits = |kind: &Kind| {
+            matches!(kind, Kind::Io { .. } | Kind::Sink { .. } | Kind::Serial { waits: true, .. })
+        };
+        for spec in self.specs.iter_mut().filter(|spec| waits(&spec.kind)) {
+            spec.rate = rate;
+        }
+        self
     }
 
     fn line(&mut self, region: usize, line: &Line, gate: Option<usize>) -> Vec<(usize, usize)> {

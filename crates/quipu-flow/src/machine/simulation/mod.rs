@@ -36,6 +36,8 @@ struct Simulation<'a> {
     waiting: Vec<(Quantum<Fake>, bool)>,
     now: Instant,
     log: Vec<Event>,
+    /// When each node has started something.
+    starts: Vec<Vec<Instant>>,
     /// Whether only the end of a pause let the run go on.
     was_resumed: bool,
 }
@@ -68,7 +70,7 @@ struct Event {
 }
 
 fn simulate(graph: &Graph, case: &Case) -> Told {
-    let built = Built::of(graph);
+    let built = Built::of(graph).with_rate(case.rate);
     let budget = Budget { items: case.items_budget, bytes: case.bytes_budget, workers: case.workers };
     let mut it = Simulation {
         case,
@@ -80,6 +82,7 @@ fn simulate(graph: &Graph, case: &Case) -> Told {
         waiting: Vec::new(),
         now: Instant::now(),
         log: Vec::new(),
+        starts: vec![Vec::new(); built.specs.len()],
         was_resumed: false,
     };
     for step in 0.. {
@@ -184,6 +187,7 @@ impl Simulation<'_> {
         let is_licensed = self.machine.is_licensed(node);
         let oldest = self.machine.residents(node).into_iter().map(|member| member.position.clone()).min();
         let quantum = self.machine.take_at(node, self.now);
+        self.check_rate(node);
         let members = audit::positions(&quantum);
         if is_licensed && matches!(self.built.specs[node].kind, Kind::MapBatch { .. } | Kind::Device { .. }) {
             assert_eq!(members, Vec::from_iter(oldest), "over budget a batch is its oldest member alone");
@@ -193,6 +197,18 @@ impl Simulation<'_> {
             Some(Side::Tokio) => self.waiting.push((quantum, false)),
             _ => self.hands.push(quantum),
         }
+    }
+
+    /// No period has more starts than the rate allows, wherever it begins.
+    fn check_rate(&mut self, node: usize) {
+        self.starts[node].push(self.now);
+        let Some(rate) = self.built.specs[node].rate else { return };
+        let before = self.starts[node].iter().nth_back(rate.starts as usize);
+        assert!(
+            before.is_none_or(|before| self.now.duration_since(*before) >= rate.per),
+            "{node} starts more than its rate allows: {}",
+            self.machine.picture()
+        );
     }
 
     /// Somebody outside takes what is offered to it.
@@ -289,6 +305,9 @@ impl Simulation<'_> {
                 self.machine.picture()
             );
             self.machine.check_licence(region, node);
+            let slowed = (0..self.built.specs.len())
+                .find(|&node| self.built.specs[node].region == region && self.machine.waits_for_rate(node));
+            assert_eq!(slowed, None, "a licence while something waits for its rate alone");
         }
     }
 

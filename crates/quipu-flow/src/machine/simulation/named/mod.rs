@@ -8,6 +8,7 @@ mod folds;
 mod forks;
 mod growth;
 mod order;
+mod rates;
 mod scatters;
 
 use super::case::{Bias, Case};
