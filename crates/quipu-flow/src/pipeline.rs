@@ -107,10 +107,10 @@ impl Pipeline {
     /// its cgroup, has free. Zero is lawful: then one item goes at a time.
     ///
     /// With budget B, W workers, D the deepest path (1 for the source, and 1 for each `flat_map` or `fold`; the guide has
-    /// the whole table), G the limits of ios without `.output_at_most`, the batches of devices, and 1 for each stream or
-    /// channel that items come from, I and L the largest item, batch or gathered group in items and bytes, what is charged
-    /// stays at items ≤ B + D·I + W·(I−1) and bytes ≤ B + (D + W + G)·L. What a function allocates and drops while it runs
-    /// is not charged.
+    /// the whole table), G the limits of ios without `.output_at_most` (256 where none is set), the batches of devices,
+    /// and 1 for each stream or channel that items come from, I and L the largest item, batch or gathered group in items
+    /// and bytes, what is charged stays at items ≤ B + D·I + W·(I−1) and bytes ≤ B + (D + W + G)·L. What a function
+    /// allocates and drops while it runs is not charged.
     pub fn memory(mut self, bytes: u64) -> Self {
         self.settings.bytes = Some(bytes);
         self

@@ -137,6 +137,9 @@ pub struct StageReport {
     pub left: u64,
     /// Items that failed in it.
     pub failed: u64,
+    /// How many items it worked on at once at most, where that is limited: what `.limit` said, or what an io had come to
+    /// in the end.
+    pub at_once: Option<usize>,
     /// Time in the user's code, summed over workers and tasks; an io's waiting for the world is in it.
     pub busy: Duration,
     /// Time that items waited before it, summed. Stages that are fused wait once, before the first of them.
@@ -309,16 +312,26 @@ impl fmt::Display for Report {
         let width = self.stages.iter().map(|stage| stage.name.chars().count()).max().unwrap_or(0).max(5);
         writeln!(
             f,
-            "{:width$}  {:>9} {:>9} {:>7} {:>9} {:>9} {:>9} {:>9} {:>12}",
-            "stage", "in", "out", "failed", "working", "waiting", "no input", "no credit", "peak bytes"
+            "{:width$}  {:>9} {:>9} {:>7} {:>7} {:>9} {:>9} {:>9} {:>9} {:>12}",
+            "stage",
+            "in",
+            "out",
+            "failed",
+            "at once",
+            "working",
+            "waiting",
+            "no input",
+            "no credit",
+            "peak bytes"
         )?;
         for stage in &self.stages {
             let (working, waiting) = (stage.busy.as_secs_f64(), stage.waiting.as_secs_f64());
             let (starved, blocked) = (stage.starved.as_secs_f64(), stage.blocked.as_secs_f64());
-            let StageReport { name, entered, left, failed, bytes_peak, .. } = stage;
+            let StageReport { name, entered, left, failed, at_once, bytes_peak, .. } = stage;
+            let at_once = at_once.map(|most| most.to_string()).unwrap_or_default();
             writeln!(
                 f,
-                "{name:width$}  {entered:>9} {left:>9} {failed:>7} {working:>8.2}s {waiting:>8.2}s {starved:>8.2}s \
+                "{name:width$}  {entered:>9} {left:>9} {failed:>7} {at_once:>7} {working:>8.2}s {waiting:>8.2}s {starved:>8.2}s \
                  {blocked:>8.2}s {bytes_peak:>12}"
             )?;
         }

@@ -76,6 +76,9 @@ impl<V: Load> Machine<V> {
     /// A quantum has ended so.
     pub(crate) fn finish(&mut self, outcome: Outcome<V>, now: Instant) {
         let node = outcome.started.node;
+        if outcome.worked > 0 {
+            self.nodes[node].call_ended(outcome.spent, outcome.failed.is_empty());
+        }
         self.conclude(&outcome.started);
         self.learn(node, &outcome);
         let Outcome { started, fresh, hooks, moved, melted, ended, mut failed, .. } = outcome;
@@ -119,8 +122,9 @@ impl<V: Load> Machine<V> {
         }
     }
 
-    /// An io will be tried again after a while and gives up its slot until then.
-    pub(crate) fn back_off(&mut self, node: usize) {
+    /// An io has failed after `spent`; it will be tried again after a while, and gives up its slot until then.
+    pub(crate) fn back_off(&mut self, node: usize, spent: Duration) {
+        self.nodes[node].call_ended(spent, false);
         self.nodes[node].backing_off += 1;
     }
 

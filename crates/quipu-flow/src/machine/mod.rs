@@ -7,6 +7,7 @@
 //! | file | decides |
 //! | --- | --- |
 //! | `position`, `token`, `queue`, `lane`, `credit`, `rate`, `node` | what things are |
+//! | `concurrency` | how many calls an io makes at once |
 //! | `ready` | the page to read first: what could start, who may draw credit, which goes first |
 //! | `stall` | what closes at the end of input, and who goes over budget when nothing else can move |
 //! | `take` | what a quantum is given: how many items, how much credit |
@@ -14,6 +15,7 @@
 //! | `live` | what hangs together: acknowledgements, groups, scattered items, families of clones |
 //! | `judge` | what a failure does |
 
+mod concurrency;
 mod credit;
 mod enter;
 mod finish;
@@ -31,6 +33,7 @@ mod stall;
 mod take;
 mod token;
 
+pub(crate) use concurrency::{CALLS_MAX, CALLS_MIN};
 pub(crate) use finish::{Expansion, Outcome};
 pub(crate) use judge::{Failure, Verdict};
 pub(crate) use live::Hook;
@@ -385,6 +388,7 @@ pub(crate) struct NodeFigures {
     pub(crate) queued: usize,
     pub(crate) running: usize,
     pub(crate) has_slot: bool,
+    pub(crate) at_once: Option<usize>,
     /// Whether its rate allows no start now.
     pub(crate) is_slowed: bool,
     pub(crate) buffered: bool,
@@ -439,6 +443,7 @@ impl<V: Load> Machine<V> {
             queued: here.population - here.working,
             running: here.running,
             has_slot: here.has_slot(),
+            at_once: here.at_once(),
             is_slowed: here.is_slowed(),
             buffered: !here.buffers.is_empty(),
             source: self.source_figures(node),

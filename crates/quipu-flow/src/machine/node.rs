@@ -1,5 +1,6 @@
 //! One node of the machine: what waits there, in whatever state, and what runs there.
 
+use super::concurrency::Concurrency;
 use super::lane::Lanes;
 use super::live::Parts;
 use super::position::Position;
@@ -26,8 +27,8 @@ pub(crate) enum Kind {
     Scatter { gather: usize },
     /// A clone for each branch, with credit; perhaps node `zip` pairs them.
     Fork { branches: usize, zip: Option<usize> },
-    /// Work that waits, in one of its slots.
-    Io { slots: usize, grows: bool },
+    /// Work that waits, in one of its slots; in fewer of them, if it `adapts` and more would bring nothing.
+    Io { slots: usize, adapts: bool, grows: bool },
     /// Items into one item that holds them all; perhaps each batch a run of the source's order.
     Batch { size: Size, ordered: bool },
     /// Items worked on together, and items again behind it.
@@ -177,6 +178,8 @@ pub(crate) struct Node<V> {
     pub(crate) running: usize,
     /// Those of them that have given up their slot until they are tried again.
     pub(crate) backing_off: usize,
+    /// How many of its slots it uses, where it adapts.
+    pub(crate) concurrency: Option<Concurrency>,
     /// Its last starts, where it has a rate.
     pub(crate) starts: Option<Starts>,
     /// Whether a fold has given its outputs.
@@ -246,6 +249,10 @@ pub(crate) struct Pace {
 impl<V: Load> Node<V> {
     pub(crate) fn new(kind: Kind, region: usize) -> Self {
         let birth = if kind.is_source() { Birth::Idle } else { Birth::Closed };
+        let concurrency = match kind {
+            Kind::Io { slots, adapts: true, .. } => Some(Concurrency::new(slots)),
+            _ => None,
+        };
         Self {
             kind,
             region,
@@ -266,6 +273,7 @@ impl<V: Load> Node<V> {
             open: BTreeSet::new(),
             running: 0,
             backing_off: 0,
+            concurrency,
             starts: None,
             is_done: false,
             population: 0,
@@ -279,12 +287,29 @@ impl<V: Load> Node<V> {
         }
     }
 
-    pub(crate) fn has_slot(&self) -> bool {
-        let in_slots = self.running - self.backing_off;
+    /// How many of its quanta may run at once, where that is limited.
+    pub(crate) fn at_once(&self) -> Option<usize> {
         match self.kind {
-            Kind::Io { slots, .. } | Kind::Sink { slots } => in_slots < slots,
-            Kind::Serial { .. } | Kind::Device { .. } | Kind::Fold { .. } => in_slots == 0,
-            _ => true,
+            Kind::Io { slots, .. } => Some(self.concurrency.as_ref().map_or(slots, Concurrency::limit)),
+            Kind::Sink { slots } => Some(slots),
+            Kind::Serial { .. } | Kind::Device { .. } | Kind::Fold { .. } => Some(1),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn has_slot(&self) -> bool {
+        self.at_once().is_none_or(|most| self.in_slots() < most)
+    }
+
+    fn in_slots(&self) -> usize {
+        self.running - self.backing_off
+    }
+
+    /// One of the calls in its slots has ended so, and will leave its slot.
+    pub(crate) fn call_ended(&mut self, spent: Duration, is_good: bool) {
+        let in_slots = self.in_slots();
+        if let Some(concurrency) = &mut self.concurrency {
+            concurrency.ended(in_slots, spent, is_good);
         }
     }
 

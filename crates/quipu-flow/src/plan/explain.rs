@@ -2,7 +2,7 @@
 
 use super::compile::names;
 use super::graph::{Graph, Node};
-use crate::machine::{Kind, Side, Size};
+use crate::machine::{CALLS_MIN, Kind, Side, Size};
 use crate::supervise::OnError;
 use std::fmt::{self, Write};
 
@@ -187,10 +187,11 @@ fn own_needs(node: &Node) -> Vec<String> {
         Kind::Joint { .. } => vec!["credit for each item".to_owned()],
         Kind::Expand | Kind::Group { .. } | Kind::Scatter { .. } => vec!["credit for each child".to_owned()],
         Kind::Fork { branches, .. } => vec![format!("credit for each of {branches} clones")],
-        Kind::Io { slots, .. } => {
+        Kind::Io { slots, adapts, .. } => {
+            let least = if *adapts { format!("{CALLS_MIN} to ") } else { "≤ ".to_owned() };
             let timeout = node.io.timeout.map(|each| format!("timeout {each:?}"));
             let retries = (node.io.retries > 0).then(|| format!("{} retries", node.io.retries));
-            std::iter::once(format!("≤ {slots} at once")).chain(timeout).chain(retries).collect()
+            std::iter::once(format!("{least}{slots} at once")).chain(timeout).chain(retries).collect()
         }
         Kind::Sink { slots } => vec![format!("≤ {slots} at once")],
         Kind::Serial { .. } => vec!["one at a time".to_owned()],

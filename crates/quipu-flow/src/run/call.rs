@@ -101,7 +101,7 @@ async fn answer(
     let spent = began.elapsed();
     if let Err((error, Some(copy))) = answer {
         tracing::debug!(stage = &*info.name(), %error, "io failed, will be tried again");
-        back_off(&mut held, io).await;
+        back_off(&mut held, io, spent).await;
         return held.books.take().map(|books| retry(books, copy, &held));
     }
     let (started, members) = held.books.take()?;
@@ -161,12 +161,12 @@ async fn attempt(call: &Arc<dyn Call>, io: &IoSettings, values: Values) -> Resul
 }
 
 /// Gives up the slot and waits. If the run stops meanwhile, the held item ends with it.
-async fn back_off(held: &mut Held, io: &IoSettings) {
+async fn back_off(held: &mut Held, io: &IoSettings, spent: Duration) {
     let run = held.run.clone();
     let Some((started, _)) = &held.books else { return };
     let node = started.node;
     held.backs_off = true;
-    run.turn(move |machine, _| machine.back_off(node));
+    run.turn(move |machine, _| machine.back_off(node, spent));
     tokio::select! {
         biased;
         () = run.stopping() => {}

@@ -18,6 +18,7 @@ impl Run {
                 entered: tally.entered,
                 left: tally.left,
                 failed: tally.failed,
+                at_once: node.at_once,
                 busy: Duration::from_nanos(tally.busy_ns),
                 waiting: if is_first { node.waited } else { Duration::ZERO },
                 starved: if is_first { node.starved } else { Duration::ZERO },

@@ -6,7 +6,7 @@ use super::info::Info;
 use super::value::Values;
 use crate::error::{BoxError, ItemError};
 use crate::flow::Flow;
-use crate::machine::{Kind, Member, Rate};
+use crate::machine::{CALLS_MAX, Kind, Member, Rate};
 use crate::plan::Node;
 use crate::weigh::{ByType, Weighing};
 use futures_util::FutureExt;
@@ -14,9 +14,6 @@ use futures_util::future::BoxFuture;
 use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
-
-/// How many items an io stage works on at once unless `.limit(…)` says otherwise.
-pub(crate) const IO_SLOTS: usize = 64;
 
 /// How long an io waits before its first retry unless `.backoff(…)` says otherwise.
 const BACKOFF_FIRST: Duration = Duration::from_millis(100);
@@ -58,7 +55,9 @@ impl Default for IoSettings {
 pub struct Io<T>(PhantomData<fn(T)>);
 
 impl<T: Send + 'static, S, W: Weighing<T>> Flow<T, S, W> {
-    /// Turns each item into another by an async function, many at once.
+    /// Turns each item into another by an async function, many at once. How many is for the engine to find out, unless
+    /// `.limit(…)` says: 32 at first; more, up to 256, while that gets more of them done in a second; fewer, down to 4,
+    /// where they only wait for each other, or fail. The report says what it came to.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]
@@ -83,7 +82,7 @@ impl<T: Send + 'static, S, W: Weighing<T>> Flow<T, S, W> {
         let (info, reserve) = (Info::new("io"), Arc::new(Reserve::<T>::default()));
         let asks = reserve.clone();
         let (of, made_by) = (reserve.clone(), info.clone());
-        let kind = Kind::Io { slots: IO_SLOTS, grows: true };
+        let kind = Kind::Io { slots: CALLS_MAX, adapts: true, grows: true };
         let make = move |exit| -> Work {
             Work::Call(Arc::new(IoCall { run, exit, info: made_by, reserve: of, answer: PhantomData }))
         };
@@ -133,10 +132,22 @@ where
 }
 
 impl<T: Send + 'static, U, W> Flow<U, Io<T>, W> {
-    /// At most so many items at once.
+    /// So many items at once, and no other number.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let flow = || quipu_flow::Flow::from_iter(0..9u32).io(async |page: u32| Ok::<_, String>(page));
+    /// let (free, fixed) = (flow().for_each(drop), flow().limit(3).for_each(drop));
+    /// assert!(free.explain().to_string().contains("4 to 256 at once"));
+    /// assert!(fixed.explain().to_string().contains("≤ 3 at once"));
+    /// assert_eq!(fixed.run().await?.stages[1].at_once, Some(3));
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn limit(self, items: usize) -> Self {
-        self.with_node(|node| node.spec.kind = Kind::Io { slots: items, grows: true })
+        self.with_node(|node| node.spec.kind = Kind::Io { slots: items, adapts: false, grows: true })
     }
 
     /// At most so many calls are begun in any period of this length, retries among them; the oldest item goes first. What

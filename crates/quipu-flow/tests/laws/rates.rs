@@ -2,6 +2,7 @@
 
 use crate::{Store, everywhere};
 use quipu_flow::{Ended, Flow, OnError, Waiting};
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -45,6 +46,42 @@ fn a_rate_holds_starts_back() {
         times.check(4, 14);
         assert_eq!((report.ended, report.stalls), (Ended::Done, 0));
         assert_eq!(store.sorted(), (0..14).collect::<Vec<_>>());
+    });
+}
+
+/// Calls of a millisecond, and how many of them there were at once.
+fn counted(items: u64, most: &Arc<AtomicUsize>) -> Flow<u64, quipu_flow::stage::Io<u64>> {
+    let (now, most) = (Arc::new(AtomicUsize::new(0)), most.clone());
+    Flow::from_iter(0..items).io(move |n| {
+        let now = now.clone();
+        most.fetch_max(now.fetch_add(1, SeqCst) + 1, SeqCst);
+        async move {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            now.fetch_sub(1, SeqCst);
+            Ok::<_, String>(n)
+        }
+    })
+}
+
+#[test]
+fn an_io_without_a_limit_makes_more_calls_at_once_while_that_helps() {
+    everywhere(async |pool| {
+        let most = Arc::default();
+        let report = counted(2_000, &most).for_each(drop).on(&pool).run().await.unwrap();
+        let most = most.load(SeqCst);
+        assert!((33..=256).contains(&most), "at most {most} at once");
+        assert!((4..=256).contains(&report.stages[1].at_once.unwrap()));
+        assert_eq!(report.stages[2].at_once, Some(1));
+    });
+}
+
+#[test]
+fn a_limit_is_a_limit() {
+    everywhere(async |pool| {
+        let most = Arc::default();
+        let report = counted(300, &most).limit(5).for_each(drop).on(&pool).run().await.unwrap();
+        assert!(most.load(SeqCst) <= 5);
+        assert_eq!(report.stages[1].at_once, Some(5));
     });
 }
 

@@ -44,6 +44,8 @@ pub(super) struct Case {
     pub(super) bias: Bias,
     /// The rate of all that wait for the world.
     pub(super) rate: Option<Rate>,
+    /// Whether ios use fewer of their slots than they have, as they see fit.
+    pub(super) adapts: bool,
 }
 
 /// How long a rate's period is.
@@ -76,6 +78,7 @@ impl Case {
             spurious: false,
             bias: Bias::None,
             rate: None,
+            adapts: false,
         }
     }
 
@@ -93,6 +96,7 @@ impl Case {
             pauses: mode == 5,
             bias: random.pick(&[Bias::None, Bias::None, Bias::IoSlow, Bias::StartFirst]),
             rate: Self::rate(random.pick(&[0, 0, 0, 1, 2, 5])),
+            adapts: random.toss(),
             ..Self::plain(seed)
         }
     }

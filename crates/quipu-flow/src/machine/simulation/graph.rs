@@ -1,6 +1,7 @@
 //! Small graphs, as the engine's builder would make them, and the bound that the laws state for each.
 
-use crate::machine::{Kind, Rate, Size, Spec};
+use super::Case;
+use crate::machine::{Kind, Size, Spec};
 
 /// What a node of a simulated graph does with an item, besides what its kind says.
 #[derive(Clone, Copy, Debug, Default)]
@@ -137,13 +138,16 @@ impl Built {
         it
     }
 
-    /// The same, where all that wait for the world have a rate.
-    pub(super) fn with_rate(mut self, rate: Option<Rate>) -> Self {
+    /// The same, where all that wait for the world have a case's rate, and ios adapt if it says so.
+    pub(super) fn under(mut self, case: &Case) -> Self {
         let waits = |kind: &Kind| {
             matches!(kind, Kind::Io { .. } | Kind::Sink { .. } | Kind::Serial { waits: true, .. })
         };
         for spec in self.specs.iter_mut().filter(|spec| waits(&spec.kind)) {
-            spec.rate = rate;
+            spec.rate = case.rate;
+            if let Kind::Io { adapts, .. } = &mut spec.kind {
+                *adapts = case.adapts;
+            }
         }
         self
     }
@@ -204,7 +208,7 @@ impl Built {
             Op::Map { grows } => (Kind::Cpu { grows: *grows }, plain),
             Op::Filter => (Kind::Cpu { grows: false }, Play { filters: true, ..plain }),
             Op::Io { slots, retries, fails, grows } => (
-                Kind::Io { slots: *slots, grows: *grows },
+                Kind::Io { slots: *slots, adapts: false, grows: *grows },
                 Play { retries: *retries, fails: own(*fails), ..plain },
             ),
             Op::Scan { ordered, grows } => {
@@ -291,7 +295,7 @@ impl Built {
         self.growing = vec![0; regions];
         for spec in &self.specs {
             self.growing[spec.region] += match spec.kind {
-                Kind::Io { slots, grows: true } => slots as u64,
+                Kind::Io { slots, grows: true, .. } => slots as u64,
                 // Its task bears beside the workers.
                 Kind::Source { external: true, .. } => 1,
                 Kind::Device { size, grows: true } => size.max,

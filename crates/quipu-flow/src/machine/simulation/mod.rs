@@ -9,7 +9,7 @@ mod named;
 mod play;
 mod shrink;
 
-use super::{Budget, Kind, Machine, Position, Quantum, Side};
+use super::{Budget, Kind, Machine, Node, Position, Quantum, Side};
 use crate::report::{Ended, Ends};
 use case::{Bias, Case, Random};
 use graph::{Built, Graph};
@@ -56,6 +56,8 @@ struct Told {
     largest: (u64, u64),
     was_resumed: bool,
     log: Vec<Event>,
+    /// By node, how much it might do at once in the end.
+    at_once: Vec<Option<usize>>,
 }
 
 /// A quantum has started or ended.
@@ -70,7 +72,7 @@ struct Event {
 }
 
 fn simulate(graph: &Graph, case: &Case) -> Told {
-    let built = Built::of(graph).with_rate(case.rate);
+    let built = Built::of(graph).under(case);
     let budget = Budget { items: case.items_budget, bytes: case.bytes_budget, workers: case.workers };
     let mut it = Simulation {
         case,
@@ -276,7 +278,7 @@ impl Simulation<'_> {
             let outcome = self.stage.give_back(quantum);
             self.machine.finish(outcome, self.now);
         } else if self.stage.fails_for_now(&quantum) && !self.machine.is_stopping() {
-            self.machine.back_off(node);
+            self.machine.back_off(node, self.stage.call_time(&quantum));
             self.waiting.push((quantum, true));
         } else {
             let outcome = self.stage.play(quantum, &self.machine, &mut self.random);
@@ -354,6 +356,7 @@ impl Simulation<'_> {
             was_resumed: self.was_resumed,
             delivered: self.stage.delivered,
             log: self.log,
+            at_once: self.machine.nodes.iter().map(Node::at_once).collect(),
         }
     }
 }

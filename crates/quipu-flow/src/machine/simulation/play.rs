@@ -122,6 +122,11 @@ impl Stage {
         block.attempts < self.plays[node].retries && self.is_unlucky(node, &block.position(), block.attempts)
     }
 
+    /// How long a call takes that will be tried again.
+    pub(super) fn call_time(&self, quantum: &Quantum<Fake>) -> Duration {
+        Duration::from_micros(fate(("time", quantum.started.node, quantum.started.bytes)) % 1_000)
+    }
+
     fn is_unlucky(&self, node: usize, position: &Position, attempts: u32) -> bool {
         fate(("fails", node, position, attempts)).is_multiple_of(4)
     }

@@ -50,6 +50,7 @@ fn smaller_cases(case: &Case) -> Vec<Case> {
     with(case.drain_at.is_some(), &|case| case.drain_at = None);
     with(case.pauses, &|case| case.pauses = false);
     with(case.rate.is_some(), &|case| case.rate = None);
+    with(case.adapts, &|case| case.adapts = false);
     with(case.bias != Bias::None, &|case| case.bias = Bias::None);
     with(case.bytes_max > 3, &|case| case.bytes_max = 3);
     with(case.workers > 1, &|case| case.workers = 1);

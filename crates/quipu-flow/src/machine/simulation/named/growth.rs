@@ -38,6 +38,21 @@ fn io_limit_growth_bound() {
 }
 
 #[test]
+fn adaptive_io_growth_bound() {
+    // The limits between which it moves are in the bound that `simulate` checks with their largest.
+    let adaptive = Op::Io { slots: 24, retries: 1, fails: Fails::Skip, grows: true };
+    let graph = Graph::Flow(line(900, None, vec![adaptive], Last::Sink { slots: 24 }));
+    let io = nodes(&graph, |kind| matches!(kind, Kind::Io { .. }))[0];
+    let mut limits = std::collections::BTreeSet::new();
+    let adapts = |case: &mut Case| (case.adapts, case.small_births) = (true, true);
+    grid(graph).bytes(&[300, 100_000], 50).seeds(9).like(adapts).all_done(|_, told| {
+        assert_eq!(told.delivered_once() + told.ends.skipped, 900);
+        limits.extend(told.at_once[io]);
+    });
+    assert!(limits.len() > 1 && limits.iter().all(|limit| (4..=24).contains(limit)), "{limits:?}");
+}
+
+#[test]
 fn growth_behind_an_order_does_not_add_up() {
     // Six one-byte items took 145 bytes of an allowed 130 when a growing batch was let over budget whole.
     let graph = ordered(6, vec![map(), growing_map_batch(2)]);
