@@ -249,7 +249,8 @@ impl fmt::Display for Waiting {
 pub enum Bound {
     /// Every worker computes.
     Cores,
-    /// This io or sink has all its slots in use, or as many starts as its rate allows, and items wait.
+    /// This io or sink has all its slots in use, or as many starts as its rate allows, and items wait; or this stage has
+    /// the item that all others wait for to keep their order.
     Stage(String),
     /// The memory budget is used up.
     Memory,

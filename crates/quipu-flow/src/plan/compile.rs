@@ -40,8 +40,10 @@ pub(crate) fn compile(graph: Graph, default: &OnError) -> Result<Compiled, RunEr
     }
     let mut compiled = Compiled { specs: Vec::new(), nodes: Vec::new(), stages: Vec::new() };
     let mut names = names.into_iter();
+    let mut entries = Vec::new();
     for (index, node) in graph.nodes.into_iter().enumerate() {
         let Node { mut spec, work, stages, io, is_part, .. } = node;
+        entries.extend(stages.is_empty().then_some(index));
         for info in stages {
             let draft = info.draft().clone();
             let verdict = match &draft.on_error {
@@ -55,6 +57,12 @@ pub(crate) fn compile(graph: Graph, default: &OnError) -> Result<Compiled, RunEr
         }
         compiled.specs.push(spec);
         compiled.nodes.push(CompiledNode { work, io });
+    }
+    // Where a branch begins, items only pass: they are as urgent as what they go to.
+    for entry in entries.into_iter().rev() {
+        if let [(next, _)] = compiled.specs[entry].outs[..] {
+            compiled.specs[entry].priority = compiled.specs[next].priority;
+        }
     }
     Ok(compiled)
 }

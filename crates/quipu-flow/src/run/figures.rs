@@ -90,6 +90,8 @@ impl Run {
             Bound::Cores
         } else if let Some(full) = nodes.iter().rposition(is_full) {
             Bound::Stage(self.name_at(full))
+        } else if let Some(holder) = figures.holder {
+            Bound::Stage(self.name_at(holder))
         } else if figures.bytes >= figures.bytes_budget {
             Bound::Memory
         } else if figures.items >= figures.items_budget {

@@ -156,6 +156,28 @@ fn an_ordered_sink_keeps_source_order_after_parallel_stages() {
 }
 
 #[test]
+fn progress_names_the_stage_with_the_item_that_all_others_wait_for() {
+    everywhere(async |pool| {
+        let flow = Flow::from_iter(0u32..20).io(async |n| {
+            if n == 0 {
+                std::future::pending::<()>().await;
+            }
+            Ok::<_, String>(n)
+        });
+        let handle =
+            flow.named("fetch").map(|n| n).sink(Store::new().put()).ordered().on(&pool).start().unwrap();
+        while handle.progress().stages[2].left < 19 || handle.progress().bound == Bound::Cores {
+            tokio::task::yield_now().await;
+        }
+        let progress = handle.progress();
+        assert_eq!(progress.bound, Bound::Stage("fetch".into()));
+        assert_eq!(progress.stages[3].waiting, Some(quipu_flow::Waiting::Order));
+        handle.cancel();
+        handle.join().await.unwrap();
+    });
+}
+
+#[test]
 fn progress_names_the_stage_that_bounds_the_run() {
     everywhere(async |pool| {
         let handle = Flow::from_iter(0u32..)
