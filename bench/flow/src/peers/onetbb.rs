@@ -3,6 +3,7 @@
 use super::program::Program;
 use crate::arguments::Program as Where;
 use crate::workloads::fused::{Item, Run};
+use crate::workloads::skew::{Shape, Way};
 use anyhow::Context;
 use std::cell::RefCell;
 use std::time::Duration;
@@ -44,6 +45,21 @@ impl OneTbb {
         }
     }
 
+    /// Each stage a parallel filter.
+    pub(crate) fn skewed(&mut self, shape: &Shape) -> anyhow::Result<Duration> {
+        let Shape { way, stages, start, items, workers } = shape;
+        let way = match way {
+            Way::Burnt => "burnt",
+            Way::Slept => "slept",
+        };
+        let (start, count) = (start.as_nanos(), stages.len());
+        let times: Vec<String> = stages.iter().map(|time| time.as_nanos().to_string()).collect();
+        let question = format!("skew {way} {workers} {items} {start} {count} {}", times.join(" "));
+        let answer = self.0.ask(&question)?;
+        let [took_ns] = answer[..] else { anyhow::bail!("oneTBB answered {answer:?}") };
+        Ok(Duration::from_nanos(took_ns))
+    }
+
     fn best_tokens<I: Item>(&mut self, threads: usize, filters: Filters) -> anyhow::Result<u64> {
         let mut tries = Vec::new();
         for tokens in TOKENS {
@@ -64,7 +80,7 @@ impl OneTbb {
             Filters::One => 1,
             Filters::Four => 4,
         };
-        let answer = self.0.ask(&format!("{} {filters} {threads} {tokens} {count}", I::NUMBERS))?;
+        let answer = self.0.ask(&format!("fused {} {filters} {threads} {tokens} {count}", I::NUMBERS))?;
         let [took_ns, sum] = answer[..] else { anyhow::bail!("oneTBB answered {answer:?}") };
         Ok((Duration::from_nanos(took_ns), sum))
     }

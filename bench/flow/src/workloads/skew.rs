@@ -13,6 +13,7 @@ use crate::arguments::Arguments;
 use crate::clock::burn;
 use crate::measure::{Contender, Sizing, side_by_side};
 use crate::ours;
+use crate::peers::onetbb::OneTbb;
 use crate::peers::{crossbeam, plain, tokio_channels};
 use crate::table::{Better, Group, Row};
 use std::cell::Cell;
@@ -121,7 +122,8 @@ pub(crate) fn rows(arguments: &Arguments) -> anyhow::Result<Group> {
     ];
     let note = format!(
         "share of the computable optimum S + N·Σd / W, no setting; burnt on W = {cores} cores, slept on W = {SLEEPERS} \
-         workers; slow start: S = {} ms for each worker before its first 21 ms",
+         workers; slow start: S = {} ms for each worker before its first 21 ms; oneTBB with four tokens a \
+         worker",
         start.as_millis()
     );
     Ok(Group { name: "untuned throughput", note, rows })
@@ -129,10 +131,12 @@ pub(crate) fn rows(arguments: &Arguments) -> anyhow::Result<Group> {
 
 fn row(name: &str, shape: &Shape, arguments: &Arguments) -> anyhow::Result<Row> {
     let runtime = tokio_channels::runtime(shape.workers)?;
+    let mut onetbb = OneTbb::start(&arguments.onetbb);
     let optimum = shape.optimum();
     let contenders = vec![
         Contender::new("ours", |_| ours::skewed(shape, false)),
         Contender::new("ours, an io between", |_| ours::skewed(shape, true)),
+        Contender::new("oneTBB", |_| onetbb.skewed(shape)),
         Contender::new("Tokio mpsc, even", |_| tokio_channels::skewed(&runtime, shape, &shape.even_split())),
         Contender::new("crossbeam, even", |_| Ok(crossbeam::skewed(shape, &shape.even_split()))),
         Contender::new("crossbeam, by hand", |_| Ok(crossbeam::skewed(shape, &shape.best_split()))),
