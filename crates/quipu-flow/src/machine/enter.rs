@@ -183,6 +183,16 @@ impl<V: Load> Node<V> {
         }
     }
 
+    /// Takes the oldest whole batch; where there is none, a device that is idle takes what there is of one.
+    pub(super) fn take_batch(&mut self) -> VecDeque<Block<V>> {
+        if self.ready.is_empty()
+            && let Some((_, group)) = self.oldest_buffer()
+        {
+            self.close_batch(group);
+        }
+        self.ready.pop_first().map(|(_, batch)| batch).unwrap_or_default()
+    }
+
     /// Takes the oldest member out of a partial batch.
     pub(super) fn take_buffered(&mut self, group: Option<u64>) -> Option<Block<V>> {
         let buffer = self.buffers.get_mut(&group)?;

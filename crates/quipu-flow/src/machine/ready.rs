@@ -72,7 +72,9 @@ impl<V: Load> Machine<V> {
             }
             Kind::Batch { .. } | Kind::Zip { .. } if free(ready) => at(ready, false),
             Kind::MapBatch { grows, .. } | Kind::Gather { grows, .. } if free(ready) => at(ready, *grows),
-            Kind::Device { grows, .. } if free(ready) => {
+            Kind::Device { size, grows }
+                if free(ready) || (size.within.is_none() && !here.buffers.is_empty()) =>
+            {
                 // A queue before a gated resource waits with the age of its oldest member.
                 let buffered = here.oldest_buffer().map(|(position, _)| position);
                 at(ready.into_iter().chain(buffered).min(), *grows)

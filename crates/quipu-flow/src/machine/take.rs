@@ -160,7 +160,7 @@ impl<V: Load> Machine<V> {
             Kind::MapBatch { .. } | Kind::Device { .. } if is_licensed => {
                 Task::Batch(self.take_oldest_alone(node))
             }
-            Kind::MapBatch { .. } | Kind::Device { .. } => Task::Batch(pop(&mut self.nodes[node].ready)),
+            Kind::MapBatch { .. } | Kind::Device { .. } => Task::Batch(self.nodes[node].take_batch()),
             Kind::Zip { .. } => Task::Zip(pop(&mut self.nodes[node].ready)),
             Kind::Gather { .. } => self.take_gathered(node),
             Kind::Keyed { .. } => self.take_lane(node, items, true),

@@ -52,7 +52,8 @@ impl<T: 'static> Batch<T> {
         Self { weight: Some(Arc::new(weight)), ..Self::of(max, Unit::Weight) }
     }
 
-    /// Not later than this after its first item, full or not.
+    /// Not later than this after its first item, full or not. A device without it starts with what there is whenever it
+    /// has nothing to do.
     #[must_use]
     pub fn within(mut self, delay: Duration) -> Self {
         self.size.within = Some(delay);

@@ -34,6 +34,9 @@ impl<T: Send + 'static, S, W: Weighing<T>> Flow<T, S, W> {
     /// Turns batches into as many outputs, on a thread of the stage's own. `load` makes what the thread owns, there; it
     /// need not be `Send`. What it returns as an error stops the run.
     ///
+    /// There is no delay to tune: an idle device starts with what there is, and while it works the next batches fill, so
+    /// they are as large as it is busy. With `.within(…)`, an idle device waits that long for a batch to fill.
+    ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -4,6 +4,7 @@
 
 mod branches;
 mod chain;
+mod devices;
 mod endings;
 mod errors;
 mod gathers;
