@@ -69,6 +69,23 @@ fn zip_positional_budget_one() {
 }
 
 #[test]
+fn what_is_never_paired_is_acknowledged_after_its_expansion() {
+    // The long side's flow ends with the short one, while a member of it is being made into several. `simulate` checks
+    // that no item is acknowledged before the last quantum that works on it has ended.
+    let group = Op::Group { most: 4, outputs: 1, ordered: false, body: vec![] };
+    for expander in [group, scatter(4, vec![])] {
+        let side = |items, body| line(items, None, body, Last::Sink { slots: 1 });
+        let sides = [side(1, vec![]), side(6, vec![expander])];
+        let main = line(0, None, vec![], Last::Sink { slots: 1 });
+        let mut unpaired = 0;
+        grid(Graph::Joint { pairs: true, sides, main }).seeds(300).all_done(|_, told| {
+            unpaired += told.ends.unpaired;
+        });
+        assert!(unpaired > 1_000, "{unpaired}");
+    }
+}
+
+#[test]
 fn scatter_in_both_branches_of_a_zip() {
     let branches = vec![vec![scatter(4, vec![map_batch(3)])], vec![scatter(3, vec![io(2)]), map_batch(2)]];
     grid(ordered(6, vec![zip_fork(branches)])).all_done(|_, told| {
