@@ -23,6 +23,18 @@ pub enum OnError {
 impl OnError {
     /// The policy that hands failed items to `sink`, one at a time. They keep their credit and their acknowledgement
     /// until it has said `Ok`; its error stops the run.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use quipu_flow::{Flow, OnError};
+    /// let refused = OnError::dead_letter(async |failed| Ok::<(), String>(println!("{failed}")));
+    /// let numbers = Flow::from_iter(["1", "two"]).try_map(|text| text.parse::<u32>()).on_error(refused);
+    /// let report = numbers.for_each(drop).run().await?;
+    /// assert_eq!((report.ends.delivered, report.ends.dead_lettered), (1, 1));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn dead_letter<F, Fut, E>(sink: F) -> Self
     where
         F: Fn(Failed) -> Fut + Send + Sync + 'static,

@@ -38,6 +38,17 @@ impl<T: Send + 'static, S, W: Weighing<T>> Flow<T, S, W> {
     }
 
     /// Turns each item into another, or fails it.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use quipu_flow::{Flow, RunError};
+    /// let numbers = Flow::from_iter(["1", "two"]).try_map(|text| text.parse::<u32>());
+    /// let Err(RunError::Failed { failed, .. }) = numbers.for_each(drop).run().await else { panic!() };
+    /// assert_eq!(failed.to_string(), "stage 'try_map', item 1: invalid digit found in string");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn try_map<U, E, F>(self, run: F) -> Flow<U, Cpu>
     where
         U: Send + 'static,
@@ -54,6 +65,16 @@ impl<T: Send + 'static, S, W: Weighing<T>> Flow<T, S, W> {
     }
 
     /// Lets through the items for which `keep` is true; the others end *filtered*.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let odd = quipu_flow::Flow::from_iter(0..10u32).filter(|number| number % 2 == 1);
+    /// let report = odd.for_each(|number| assert_eq!(number % 2, 1)).run().await?;
+    /// assert_eq!((report.ends.delivered, report.ends.filtered), (5, 5));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn filter<F>(self, keep: F) -> Flow<T, Cpu, W>
     where
         F: Fn(&T) -> bool + Send + Sync + 'static,

@@ -35,6 +35,15 @@ pub(crate) trait Arrivals: Send + Sync {
 
 impl<T: Send + 'static> Flow<T> {
     /// A flow of an iterator's items. `next` is called on the pool, one call at a time, when there is credit.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let report = quipu_flow::Flow::from_iter(1..=3u32).for_each(|number| println!("{number}")).run().await?;
+    /// assert_eq!(report.births, 3);
+    /// # Ok(())
+    /// # }
+    /// ```
     #[expect(clippy::should_implement_trait, reason = "it is no collection, and its bounds are narrower")]
     pub fn from_iter<I>(items: I) -> Self
     where
@@ -49,6 +58,16 @@ impl<T: Send + 'static> Flow<T> {
     }
 
     /// A flow of a stream's items; a Tokio task polls it, and holds one item back while there is no credit.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let ticks = futures_util::stream::iter(["tick", "tock"]);
+    /// let report = quipu_flow::Flow::from_stream(ticks).for_each(|tick| println!("{tick}")).run().await?;
+    /// assert_eq!(report.births, 2);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn from_stream(items: impl Stream<Item = T> + Send + 'static) -> Self {
         let items = items.boxed();
         Self::source(true, move |exit, info, hook| {
