@@ -4,8 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 
 /// An item's place in source order: its source item's birth number, then the number of the child or branch at each
-/// stage that made several of one. Positions compare lexicographically; what is not born yet is younger than
-/// everything, and what a `fold` will make at the end of its input is younger than all that its input was made of.
+/// stage that made several of one. Positions compare lexicographically; what is not born yet is younger than all that
+/// is, and what a `fold` makes at the end of its input is younger than all births, those of merged flows too.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Position {
     birth: u64,
@@ -25,6 +25,11 @@ impl Position {
     /// Where what node `node` makes at the end of its input stands.
     pub(crate) fn of_end(node: usize) -> Self {
         Self { birth: END_OF_INPUT, rest: Some([node as u64].into()) }
+    }
+
+    /// Behind all births, and before what is made at the end of input.
+    pub(crate) fn end_of_births() -> Self {
+        Self { birth: END_OF_INPUT, rest: None }
     }
 
     pub(crate) fn is_of_end(&self) -> bool {

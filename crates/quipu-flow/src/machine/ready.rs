@@ -1,7 +1,7 @@
 //! The page to read first: what could start at a node, who may draw credit for it, and which goes first.
 
 use super::Machine;
-use super::node::{Birth, Kind, Side};
+use super::node::{Birth, Kind, Node, Side};
 use super::position::Position;
 use super::token::Load;
 use std::cmp::Ordering;
@@ -136,24 +136,27 @@ impl<V: Load> Machine<V> {
 
     /// Whether a node may still send something older than `position`.
     fn holds_up(&self, node: usize, position: &Position) -> bool {
-        match self.nodes[node].oldest() {
-            Some(oldest) => oldest < position,
-            // All others are older than what any fold has yet to give.
-            None => position.is_of_end() && self.end_to_come(node).is_some_and(|end| end < *position),
-        }
+        let is_older = self.nodes[node].oldest().is_some_and(|oldest| oldest < position);
+        is_older || (position.is_of_end() && self.end_floor(node).is_some_and(|end| end < *position))
     }
 
     /// The oldest position at which something may still come to the node.
     pub(super) fn floor(&self, node: usize) -> Option<Position> {
-        let oldest =
-            |&before: &usize| self.nodes[before].oldest().cloned().or_else(|| self.end_to_come(before));
-        self.nodes[node].upstream.iter().filter_map(oldest).min()
+        let upstream = &self.nodes[node].upstream;
+        let oldest = upstream.iter().filter_map(|&before| self.nodes[before].oldest()).min();
+        let end = upstream.iter().filter_map(|&before| self.end_floor(before)).min();
+        oldest.cloned().into_iter().chain(end).min()
     }
 
-    /// Where what a fold has yet to give will stand.
-    fn end_to_come(&self, node: usize) -> Option<Position> {
+    /// Where what a node may still make stands among what folds give out: a source's births before all of that, what a
+    /// fold has yet to give out before what a later one does.
+    fn end_floor(&self, node: usize) -> Option<Position> {
         let here = &self.nodes[node];
-        (matches!(here.kind, Kind::Fold { .. }) && !here.is_done).then(|| Position::of_end(node))
+        if here.birth != Birth::Closed {
+            return Some(Position::end_of_births());
+        }
+        let is_open_fold = matches!(here.kind, Kind::Fold { .. }) && !here.is_done;
+        is_open_fold.then(|| Position::of_end(node))
     }
 
     /// Whether the ports have what the next birth of a joint takes.
@@ -198,9 +201,20 @@ impl<V: Load> Machine<V> {
         let waiting = |&node: &usize| {
             let candidate = self.candidate(node)?;
             let order = (candidate.position.is_none(), candidate.position);
-            candidate.is_gated.then_some((order, node))
+            let is_waiter = candidate.is_gated && !self.waits_for_births(node, candidate.position);
+            is_waiter.then_some((order, node))
         };
         self.regions[region].nodes.iter().filter_map(waiting).min().map(|(_, node)| node)
+    }
+
+    /// Whether somebody behind a node, who keeps order, will let what a fold gives out pass only when a source that is
+    /// idle, or paused, has had its end. Credit that is free it may have; over budget it would only pile up.
+    pub(super) fn waits_for_births(&self, node: usize, position: Option<&Position>) -> bool {
+        let is_open = |&before: &usize| self.nodes[before].birth != Birth::Closed;
+        let holds_it_up = |next: &Node<V>| {
+            next.kind.keeps_order() && next.upstream.contains(&node) && next.upstream.iter().any(is_open)
+        };
+        position.is_some_and(Position::is_of_end) && self.nodes.iter().any(holds_it_up)
     }
 
     pub(super) fn can_start(&self, node: usize) -> bool {

@@ -75,7 +75,7 @@ impl<V: Load> Machine<V> {
             Kind::Fold { .. } => {
                 let here = &self.nodes[node];
                 let is_idle = here.running == 0 && here.population == 0 && here.closing.is_empty();
-                if !here.is_done && is_idle && self.input_is_over(node) {
+                if !here.is_done && is_idle && self.input_is_over(node) && self.gates_are_open(node) {
                     self.nodes[node].closing.insert(Position::of_end(node), 0);
                 }
             }
@@ -89,6 +89,13 @@ impl<V: Load> Machine<V> {
                 group.is_some_and(|group| !machine.group_may_come(node, group))
             }),
         }
+    }
+
+    /// Whether all that a node's sources come after is done. One may have ended before it was opened; whatever waits
+    /// for this node waits for those as well.
+    fn gates_are_open(&self, node: usize) -> bool {
+        let gates = self.nodes[node].upstream.iter().filter_map(|&before| self.nodes[before].gate);
+        gates.into_iter().all(|gate| self.nodes[gate].is_done)
     }
 
     fn close_batches(&mut self, node: usize, is_whole: impl Fn(&Self, Option<u64>) -> bool) {
@@ -223,6 +230,8 @@ impl<V: Load> Machine<V> {
                         self.is_paused
                             || window.is_some_and(|window| self.live.unacknowledged(node) >= window)
                     }
+                    // What it takes from may have ended by now.
+                    Kind::Joint { .. } => self.is_paused,
                     _ => false,
                 }
         })

@@ -104,6 +104,10 @@ impl Member {
         batch.count = members.iter().map(|member| member.count).sum();
         let mut lineage = batch.lineage.as_deref().cloned().unwrap_or_default();
         lineage.births = members.iter().flat_map(Self::births).copied().collect();
+        // Children of one item have its birth each. Named once is enough, and what is taken apart and batched again
+        // would name it ever more often.
+        lineage.births.sort_unstable();
+        lineage.births.dedup();
         lineage.passengers = members.iter().flat_map(Self::passengers).collect();
         batch.lineage = Some(Arc::new(lineage));
         batch

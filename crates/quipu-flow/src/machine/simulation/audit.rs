@@ -2,7 +2,8 @@
 
 use super::play::Fake;
 use crate::machine::live::Part;
-use crate::machine::{Block, Kind, Machine, Member, Position, Quantum, Task};
+use crate::machine::{Block, Kind, Letter, Machine, Member, Position, Quantum, Task};
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 /// What a stall step may move.
@@ -55,8 +56,8 @@ impl Machine<Fake> {
         largest
     }
 
-    /// Checks that every account is the sum of what is there.
-    pub(super) fn audit(&self, running: &[&Quantum<Fake>]) {
+    /// Checks that every account is the sum of what is there; letters are on their way.
+    pub(super) fn audit(&self, running: &[&Quantum<Fake>], letters: &[Letter]) {
         for (number, region) in self.regions.iter().enumerate() {
             let (mut items, mut bytes) = (0, 0);
             for &node in &region.nodes {
@@ -87,6 +88,7 @@ impl Machine<Fake> {
                         self.picture()
                     );
                 }
+                self.audit_groups(node, &residents, &here);
                 for member in residents {
                     for birth in member.births() {
                         assert!(
@@ -97,7 +99,7 @@ impl Machine<Fake> {
                     }
                 }
             }
-            let letters = self.letters.values().filter(|letter| letter.region == number);
+            let letters = self.letters.values().chain(letters).filter(|letter| letter.region == number);
             items += letters.map(|letter| u64::from(letter.member.items)).sum::<u64>();
             assert_eq!(
                 (items, bytes),
@@ -106,6 +108,17 @@ impl Machine<Fake> {
                 self.picture()
             );
         }
+    }
+
+    /// Checks how many of each group are said to be at a node.
+    fn audit_groups(&self, node: usize, residents: &[&Member], running: &[&&Quantum<Fake>]) {
+        let mut groups: BTreeMap<u64, usize> = BTreeMap::new();
+        let is_ghost = |quantum: &&&&Quantum<Fake>| matches!(&quantum.task, Task::Resume(it) if it.is_ghost);
+        let working = running.iter().filter(|quantum| !is_ghost(quantum)).flat_map(|it| members(it));
+        for group in residents.iter().copied().chain(working).filter_map(Member::group) {
+            *groups.entry(group).or_default() += 1;
+        }
+        assert_eq!(groups, self.nodes[node].residents, "groups at {node}: {}", self.picture());
     }
 
     /// The partial batches, and by share of the budget where the oldest of those stands that wait for credit.
@@ -165,7 +178,8 @@ impl Machine<Fake> {
     pub(super) fn check_licence(&self, region: usize, node: usize) {
         let age = |node: usize| {
             let candidate = self.candidate(node).filter(|candidate| candidate.is_gated)?;
-            Some((candidate.position.is_none(), candidate.position))
+            let is_waiter = !self.waits_for_births(node, candidate.position);
+            is_waiter.then_some((candidate.position.is_none(), candidate.position))
         };
         let licensed = age(node).unwrap_or_else(|| panic!("a licence for nothing: {}", self.picture()));
         for &other in &self.regions[region].nodes {
@@ -192,6 +206,7 @@ impl Machine<Fake> {
                 && here.has_slot()
                 && !here.ready.is_empty();
             let oldest = self.residents(device).into_iter().map(|member| &member.position).min();
+            let waits = waits && !self.waits_for_births(device, oldest);
             let is_next =
                 candidate.position.is_some_and(|position| oldest.is_some_and(|oldest| position < oldest));
             assert!(
@@ -237,8 +252,13 @@ impl Machine<Fake> {
     pub(super) fn check_held_up(&self) {
         for region in self.regions.iter().filter(|_| !self.is_stopping()) {
             let is_offered = region.nodes.iter().any(|&node| self.is_offered(node));
-            let waits = |node: &&usize| self.candidate(**node).is_some_and(|it| it.position.is_some());
-            let waiting = region.nodes.iter().find(waits).filter(|_| !is_offered);
+            let waits = |node: &&usize| {
+                let waiting = self.candidate(**node).and_then(|candidate| candidate.position);
+                waiting.is_some() && !self.waits_for_births(**node, waiting)
+            };
+            let is_partial = |node: &&usize| !self.nodes[**node].buffers.is_empty();
+            let held_up = |node: &&usize| waits(node) || (self.is_paused && is_partial(node));
+            let waiting = region.nodes.iter().find(held_up).filter(|_| !is_offered);
             assert!(waiting.is_none(), "{waiting:?} is held up: {}", self.picture());
         }
     }
@@ -297,7 +317,7 @@ pub(super) fn positions(quantum: &Quantum<Fake>) -> Vec<crate::machine::Position
 }
 
 /// Whom a quantum works on.
-fn members(quantum: &Quantum<Fake>) -> Vec<&Member> {
+pub(super) fn members(quantum: &Quantum<Fake>) -> Vec<&Member> {
     match &quantum.task {
         Task::Block(block) | Task::Begin(block) => block.members.iter().collect(),
         Task::Batch(blocks) | Task::Zip(blocks) => blocks.iter().flat_map(|block| &block.members).collect(),

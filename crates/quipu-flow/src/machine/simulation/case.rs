@@ -46,6 +46,28 @@ pub(super) struct Case {
     pub(super) rate: Option<Rate>,
     /// Whether ios use fewer of their slots than they have, as they see fit.
     pub(super) adapts: bool,
+    pub(super) rough: Rough,
+}
+
+/// What only wild cases have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Rough {
+    /// Any stage may fail, in the middle of its children too; of which failure comes what, this says.
+    pub(super) fails: Option<u64>,
+    /// Some items weigh nothing.
+    pub(super) weightless: bool,
+    /// Batches are measured, and not counted.
+    pub(super) measured: bool,
+    /// What starts next is what the machine thinks best; stages have priorities.
+    pub(super) picks: Option<u64>,
+    /// Devices close their batches in time, and streams are taken from in order.
+    pub(super) alters: bool,
+    /// A dead letter is a while on its way, and one in so many is refused.
+    pub(super) letters: bool,
+    /// Whoever takes from a stream takes his time.
+    pub(super) slow_taker: bool,
+    /// A task is lost now and then.
+    pub(super) loses: bool,
 }
 
 /// How long a rate's period is.
@@ -79,6 +101,7 @@ impl Case {
             bias: Bias::None,
             rate: None,
             adapts: false,
+            rough: Rough::default(),
         }
     }
 
@@ -104,6 +127,41 @@ impl Case {
     /// So many starts in a period; any number, if that is none.
     pub(super) fn rate(starts: u32) -> Option<Rate> {
         (starts > 0).then_some(Rate { starts, per: PERIOD })
+    }
+
+    /// Everything at once: interventions that meet, failures everywhere, slow letters and takers.
+    pub(super) fn random_wild(seed: u64) -> Self {
+        let mut random = Random(seed.wrapping_mul(7).wrapping_add(3));
+        let mut some = |one_in: u64, below: u64| (random.below(one_in) == 0).then(|| random.below(below));
+        let (cancel_at, drain_at, pause_at) = (some(8, 200), some(5, 200), some(6, 100));
+        let rough = Rough {
+            fails: some(3, 1 << 20),
+            weightless: some(3, 1).is_some(),
+            measured: some(3, 1).is_some(),
+            picks: some(2, 1 << 20),
+            alters: some(2, 1).is_some(),
+            letters: some(2, 1).is_some(),
+            slow_taker: some(2, 1).is_some(),
+            loses: some(30, 1).is_some(),
+        };
+        let (pauses, spurious) = (some(6, 1).is_some(), some(12, 1).is_some());
+        Self {
+            workers: 1 + random.below(4) as usize,
+            items_budget: random.pick(&[0, 0, 1, 1, 2, 3, 5, 9, 20, 100]),
+            bytes_budget: random.pick(&[0, 0, 1, 2, 3, 6, 20, 50, 100, 1_000]),
+            bytes_max: random.pick(&[1, 3, 3, 20]),
+            small_births: random.below(4) == 0,
+            cancel_at,
+            drain_at,
+            pause_at,
+            pauses,
+            spurious,
+            bias: random.pick(&[Bias::None, Bias::None, Bias::IoSlow, Bias::StartFirst]),
+            rate: Self::rate(random.pick(&[0, 0, 0, 1, 2, 5])),
+            adapts: random.toss(),
+            rough,
+            ..Self::plain(seed)
+        }
     }
 
     pub(super) fn random_growth(seed: u64) -> Self {

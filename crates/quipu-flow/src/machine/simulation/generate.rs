@@ -19,6 +19,7 @@ pub(super) fn is_lawful(body: &[Op], place: Place, in_group: bool) -> bool {
         Op::Batch { .. } => place == Place::Free,
         Op::Fold { .. } => place == Place::Free && !in_group,
         Op::FlatMap { .. } => place != Place::OneForOne,
+        Op::Merge { .. } => place == Place::Free && !in_group,
         Op::Fork { zips: true, branches } => {
             branches.iter().all(|branch| is_lawful(branch, Place::OneForOne, in_group))
         }
@@ -36,7 +37,7 @@ fn fails(random: &mut Random) -> Fails {
     random.pick(&[Fails::Skip, Fails::Skip, Fails::Letter, Fails::Letter, Fails::Stop])
 }
 
-fn body(random: &mut Random, depth: u64, longest: u64, place: Place, in_group: bool) -> Vec<Op> {
+pub(super) fn body(random: &mut Random, depth: u64, longest: u64, place: Place, in_group: bool) -> Vec<Op> {
     (0..random.below(longest + 1)).map(|_| op(random, depth, place, in_group)).collect()
 }
 

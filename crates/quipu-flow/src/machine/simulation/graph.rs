@@ -30,20 +30,69 @@ pub(super) enum Fails {
 
 #[derive(Clone, Debug)]
 pub(super) enum Op {
-    Map { grows: bool },
+    Map {
+        grows: bool,
+    },
     Filter,
-    Io { slots: usize, retries: u32, fails: Fails, grows: bool },
-    Scan { ordered: bool, grows: bool },
-    Keyed { grows: bool },
-    Device { max: u64, grows: bool },
-    MapBatch { max: u64, within: bool, grows: bool, fails: Fails },
-    Batch { max: u64, within: bool, ordered: bool },
-    FlatMap { most: u64 },
-    Fold { outputs: u64, ordered: bool },
-    Fork { zips: bool, branches: Vec<Vec<Op>> },
-    Route { branches: Vec<Vec<Op>> },
-    Group { most: u64, outputs: u64, ordered: bool, body: Vec<Op> },
-    Scatter { most: u64, grows: bool, fails: bool, partial: bool, body: Vec<Op> },
+    Io {
+        slots: usize,
+        retries: u32,
+        fails: Fails,
+        grows: bool,
+    },
+    Scan {
+        ordered: bool,
+        grows: bool,
+    },
+    Keyed {
+        grows: bool,
+    },
+    Device {
+        max: u64,
+        grows: bool,
+    },
+    MapBatch {
+        max: u64,
+        within: bool,
+        grows: bool,
+        fails: Fails,
+    },
+    Batch {
+        max: u64,
+        within: bool,
+        ordered: bool,
+    },
+    FlatMap {
+        most: u64,
+    },
+    Fold {
+        outputs: u64,
+        ordered: bool,
+    },
+    Fork {
+        zips: bool,
+        branches: Vec<Vec<Op>>,
+    },
+    Route {
+        branches: Vec<Vec<Op>>,
+    },
+    Group {
+        most: u64,
+        outputs: u64,
+        ordered: bool,
+        body: Vec<Op>,
+    },
+    /// Another source's items come in.
+    Merge {
+        source: Source,
+    },
+    Scatter {
+        most: u64,
+        grows: bool,
+        fails: bool,
+        partial: bool,
+        body: Vec<Op>,
+    },
 }
 
 #[derive(Clone, Debug)]
@@ -81,11 +130,36 @@ pub(super) enum Graph {
         table: Line,
         main: Line,
     },
+    /// Flows of flows.
+    Tree(Tree, Last),
+}
+
+/// A flow, and all that it is made of.
+#[derive(Clone, Debug)]
+pub(super) struct Tree {
+    pub(super) start: Start,
+    /// What it looks things up in, one table after the other, before its body.
+    pub(super) tables: Vec<Tree>,
+    pub(super) body: Vec<Op>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum Start {
+    Source(Source),
+    /// Flows that meet in a joint, each with its share of the budget.
+    Joint {
+        pairs: bool,
+        sides: Vec<Tree>,
+    },
+    /// Flows whose items mix, and that share theirs.
+    Merge(Vec<Tree>),
 }
 
 /// A graph as the machine takes it.
 #[derive(Default)]
 pub(super) struct Built {
+    /// How many shares of the budget there are.
+    pub(super) regions: usize,
     pub(super) specs: Vec<Spec>,
     pub(super) plays: Vec<Play>,
     /// Per region: the deepest path, and the places where items may grow outside the gates.
@@ -93,9 +167,13 @@ pub(super) struct Built {
     pub(super) growing: Vec<u64>,
 }
 
+/// When batches close that do so in time.
+const WITHIN: std::time::Duration = std::time::Duration::from_millis(1);
+
 impl Built {
     fn add(&mut self, region: usize, before: &[(usize, usize)], kind: Kind, play: Play) -> usize {
         let node = self.specs.len();
+        self.regions = self.regions.max(region + 1);
         self.specs.push(Spec { kind, outs: Vec::new(), gate: None, region, priority: 1, rate: None });
         self.plays.push(play);
         for (at, &(before, out)) in before.iter().enumerate() {
@@ -133,6 +211,10 @@ impl Built {
                 let last = it.line(0, main, Some(fold));
                 it.end(0, last, main.last);
             }
+            Graph::Tree(tree, last) => {
+                let open = it.tree(0, tree);
+                it.end(0, open, *last);
+            }
         }
         it.measure(graph);
         it
@@ -152,13 +234,47 @@ impl Built {
         self
     }
 
+    fn tree(&mut self, region: usize, tree: &Tree) -> Vec<(usize, usize)> {
+        self.regions = self.regions.max(region + 1);
+        let first = self.specs.len();
+        let mut open = match &tree.start {
+            Start::Source(source) => vec![self.source(region, source)],
+            Start::Merge(flows) => flows.iter().flat_map(|flow| self.tree(region, flow)).collect(),
+            Start::Joint { pairs, sides } => {
+                let port = |side| {
+                    let apart = self.regions;
+                    let open = self.tree(apart, side);
+                    self.add(apart, &open, Kind::Port, Play::default())
+                };
+                let ports: Vec<usize> = sides.iter().map(port).collect();
+                let kind = Kind::Joint { ports, pairs: *pairs };
+                vec![(self.add(region, &[], kind, Play::default()), 0)]
+            }
+        };
+        for table in &tree.tables {
+            let flow = first..self.specs.len();
+            let built = self.tree(region, table);
+            let gate = self.add(region, &built, Kind::Fold { ordered: false }, Play::default());
+            for spec in self.specs[flow].iter_mut().filter(|spec| spec.kind.is_source()) {
+                spec.gate.get_or_insert(gate);
+            }
+            let probe = self.add(region, &open, Kind::Cpu { grows: true }, Play::default());
+            self.specs[probe].gate = Some(gate);
+            open = vec![(probe, 0)];
+        }
+        self.body(region, open, &tree.body, false)
+    }
+
+    fn source(&mut self, region: usize, source: &Source) -> (usize, usize) {
+        let kind = Kind::Source { external: source.external, window: source.window };
+        (self.add(region, &[], kind, Play { most: source.items, ..Play::default() }), 0)
+    }
+
     fn line(&mut self, region: usize, line: &Line, gate: Option<usize>) -> Vec<(usize, usize)> {
         let sources = line.sources.iter().map(|source| {
-            let kind = Kind::Source { external: source.external, window: source.window };
-            let play = Play { most: source.items, ..Play::default() };
-            let node = self.add(region, &[], kind, play);
+            let (node, out) = self.source(region, source);
             self.specs[node].gate = gate;
-            (node, 0)
+            (node, out)
         });
         let mut open: Vec<_> = sources.collect();
         if let Some(gate) = gate {
@@ -198,10 +314,7 @@ impl Built {
         op: &Op,
         is_part: bool,
     ) -> Vec<(usize, usize)> {
-        let size = |max: u64, within: bool| Size {
-            max,
-            within: within.then_some(std::time::Duration::from_millis(1)),
-        };
+        let size = |max, within: bool| Size { max, within: within.then_some(WITHIN) };
         let plain = Play::default();
         let own = |fails: Fails| if is_part && fails == Fails::Stop { Fails::Parent } else { fails };
         let (kind, play) = match op {
@@ -226,6 +339,11 @@ impl Built {
             Op::FlatMap { most } => (Kind::Expand, Play { most: *most, ..plain }),
             Op::Fold { outputs, ordered } => {
                 (Kind::Fold { ordered: *ordered }, Play { most: *outputs, ..plain })
+            }
+            Op::Merge { source } => {
+                let other = self.source(region, source);
+                let both = [open, vec![other]].concat();
+                return vec![(self.add(region, &both, Kind::Cpu { grows: false }, plain), 0)];
             }
             Op::Route { branches } => {
                 let route =
@@ -291,6 +409,12 @@ impl Built {
                 [main, &sides[0], &sides[1]].iter().map(|line| 1 + depth(&line.body)).collect()
             }
             Graph::Lookup { table, main } => vec![1 + depth(&table.body).max(depth(&main.body))],
+            Graph::Tree(tree, _) => {
+                let mut depths = vec![0];
+                let own = deepest(tree, &mut depths);
+                depths[0] = own;
+                depths
+            }
         };
         self.growing = vec![0; regions];
         for spec in &self.specs {
@@ -303,6 +427,24 @@ impl Built {
             };
         }
     }
+}
+
+/// How deep the deepest path in a flow's own region is; enters those of the regions that it takes from, in their order.
+fn deepest(tree: &Tree, depths: &mut Vec<u64>) -> u64 {
+    let start = match &tree.start {
+        Start::Source(_) => 1,
+        Start::Merge(flows) => flows.iter().map(|flow| deepest(flow, depths)).max().unwrap_or(0),
+        Start::Joint { sides, .. } => {
+            for side in sides {
+                let at = depths.len();
+                depths.push(0);
+                depths[at] = deepest(side, depths);
+            }
+            1
+        }
+    };
+    let tables = tree.tables.iter().map(|table| deepest(table, depths)).max().unwrap_or(0);
+    tables.max(start + depth(&tree.body))
 }
 
 /// How many more items than it has credit for the oldest may need along a body.

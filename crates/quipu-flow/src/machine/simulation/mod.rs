@@ -8,8 +8,9 @@ mod graph;
 mod named;
 mod play;
 mod shrink;
+mod wild;
 
-use super::{Budget, Kind, Machine, Node, Position, Quantum, Side};
+use super::{Budget, Kind, Letter, Machine, Node, Position, Quantum, Side, Task};
 use crate::report::{Ended, Ends};
 use case::{Bias, Case, Random};
 use graph::{Built, Graph};
@@ -34,6 +35,8 @@ struct Simulation<'a> {
     hands: Vec<Quantum<Fake>>,
     /// Quanta that wait for the world, and whether they back off.
     waiting: Vec<(Quantum<Fake>, bool)>,
+    /// With a dead-letter sink.
+    letters: Vec<Letter>,
     now: Instant,
     log: Vec<Event>,
     /// When each node has started something.
@@ -72,16 +75,18 @@ struct Event {
 }
 
 fn simulate(graph: &Graph, case: &Case) -> Told {
-    let built = Built::of(graph).under(case);
+    let mut built = Built::of(graph).under(case);
+    built.roughen(&case.rough);
     let budget = Budget { items: case.items_budget, bytes: case.bytes_budget, workers: case.workers };
     let mut it = Simulation {
         case,
-        stage: Stage::new(&built, case.bytes_max, case.small_births),
+        stage: Stage::new(&built, case),
         machine: Machine::new(built.specs.clone(), budget),
         built: &built,
         random: Random(case.seed),
         hands: Vec::new(),
         waiting: Vec::new(),
+        letters: Vec::new(),
         now: Instant::now(),
         log: Vec::new(),
         starts: vec![Vec::new(); built.specs.len()],
@@ -97,8 +102,8 @@ fn simulate(graph: &Graph, case: &Case) -> Told {
             it.machine.check_stall(&before);
         }
         it.check_licences(&licences);
-        it.machine
-            .audit(&it.hands.iter().chain(it.waiting.iter().map(|(quantum, _)| quantum)).collect::<Vec<_>>());
+        let running = it.hands.iter().chain(it.waiting.iter().map(|(quantum, _)| quantum));
+        it.machine.audit(&running.collect::<Vec<_>>(), &it.letters);
         it.check_bounds();
         if !it.step(step) {
             break;
@@ -135,15 +140,16 @@ impl Simulation<'_> {
         let running: Vec<_> = self.hands.iter().chain(waiting).collect();
         self.stage.acknowledge(gone, &self.machine, &running);
         let starts = self.starts();
-        let can_end = !self.hands.is_empty() || !self.waiting.is_empty();
+        let can_end = !self.hands.is_empty() || !self.waiting.is_empty() || !self.letters.is_empty();
         let starts_first = self.case.bias == Bias::StartFirst || self.random.toss();
         if !starts.is_empty() && (starts_first || !can_end) {
             let node = starts[self.random.below(starts.len() as u64) as usize];
-            self.start(node);
+            let side = self.built.specs[node].kind.side(node);
+            let picked = side.filter(|_| self.case.rough.picks.is_some());
+            self.start(picked.and_then(|side| self.machine.startable(side, self.now)).unwrap_or(node));
             return true;
         }
-        if let Some(letter) = self.machine.take_letter() {
-            self.machine.lettered(letter, Ok(()));
+        if self.post() {
             return true;
         }
         if self.poll(can_end) || self.arrive(can_end) || self.tick(can_end) {
@@ -162,6 +168,28 @@ impl Simulation<'_> {
         self.machine.pause(false);
         self.was_resumed |= was_paused;
         was_paused
+    }
+
+    /// A letter sets out, or is answered.
+    fn post(&mut self) -> bool {
+        if let Some(letter) = self.machine.take_letter() {
+            self.letters.push(letter);
+            if self.case.rough.letters {
+                return true;
+            }
+        }
+        if self.case.rough.letters && self.random.below(4) > 0 {
+            return false;
+        }
+        let Some(letter) = self.letters.pop() else { return false };
+        let is_refused = self.case.rough.letters && self.random.below(20) == 0;
+        if is_refused && self.machine.is_stopping() {
+            self.machine.letter_cancelled(&letter);
+        } else {
+            let refusal = Err(crate::ItemError::Panic(String::new()));
+            self.machine.lettered(letter, if is_refused { refusal } else { Ok(()) });
+        }
+        true
     }
 
     /// Nodes at which a quantum may start, in any order: what is picked first must not matter.
@@ -187,11 +215,16 @@ impl Simulation<'_> {
     fn start(&mut self, node: usize) {
         self.machine.check_age(node);
         let is_licensed = self.machine.is_licensed(node);
+        let is_due = is_licensed && !self.case.spurious;
         let oldest = self.machine.residents(node).into_iter().map(|member| member.position.clone()).min();
         let quantum = self.machine.take_at(node, self.now);
         self.check_rate(node);
         let members = audit::positions(&quantum);
-        if is_licensed && matches!(self.built.specs[node].kind, Kind::MapBatch { .. } | Kind::Device { .. }) {
+        if let Task::Join(offers) = &quantum.task {
+            let joined = offers.iter().map(super::Block::bytes).sum();
+            self.stage.largest.1 = self.stage.largest.1.max(joined);
+        }
+        if is_due && matches!(self.built.specs[node].kind, Kind::MapBatch { .. } | Kind::Device { .. }) {
             assert_eq!(members, Vec::from_iter(oldest), "over budget a batch is its oldest member alone");
         }
         self.log.push(Event { is_end: false, node, is_licensed, members });
@@ -215,6 +248,10 @@ impl Simulation<'_> {
 
     /// Somebody outside takes what is offered to it.
     fn poll(&mut self, can_end: bool) -> bool {
+        if self.case.rough.slow_taker && self.random.below(8) > 0 {
+            // The world goes on meanwhile.
+            return !can_end && (self.arrive(can_end) || self.tick(can_end) || self.machine.has_offers());
+        }
         let is_stream = |node: &usize| matches!(self.built.specs[*node].kind, Kind::Stream { .. });
         let streams: Vec<usize> = (0..self.built.specs.len()).filter(is_stream).collect();
         streams.into_iter().any(|node| self.random.below(3) == 0 && self.machine.take_offered(node).is_some())
@@ -262,6 +299,10 @@ impl Simulation<'_> {
     fn end_one(&mut self) {
         let slow = self.case.bias == Bias::IoSlow && !self.hands.is_empty() && self.random.below(20) > 0;
         let choices = if slow { self.hands.len() } else { self.hands.len() + self.waiting.len() };
+        if choices == 0 {
+            // Only a letter is on its way.
+            return;
+        }
         let chosen = self.random.below(choices as u64) as usize;
         if chosen < self.hands.len() {
             let quantum = self.hands.swap_remove(chosen);
@@ -273,7 +314,9 @@ impl Simulation<'_> {
         let (quantum, backs_off) = self.waiting.swap_remove(chosen - self.hands.len());
         let node = quantum.started.node;
         self.log_end(&quantum);
-        if backs_off {
+        if self.case.rough.loses && self.random.below(40) == 0 {
+            self.lose(&quantum, backs_off);
+        } else if backs_off {
             self.machine.back_on(node);
             let outcome = self.stage.give_back(quantum);
             self.machine.finish(outcome, self.now);
@@ -284,6 +327,15 @@ impl Simulation<'_> {
             let outcome = self.stage.play(quantum, &self.machine, &mut self.random);
             self.machine.finish(outcome, self.now);
         }
+    }
+
+    /// Its task is dropped, and it cannot say how far it has come.
+    fn lose(&mut self, quantum: &Quantum<Fake>, backs_off: bool) {
+        if backs_off {
+            self.machine.back_on(quantum.started.node);
+        }
+        let members = audit::members(quantum).into_iter().cloned().collect();
+        self.machine.lose(&quantum.started, &members);
     }
 
     fn log_end(&mut self, quantum: &Quantum<Fake>) {
@@ -451,6 +503,11 @@ fn random_graphs_under_random_schedules_are_lawful() {
     let count = seeds.end - seeds.start;
     let stalls = hunt(seeds, |seed| (Graph::random(&mut Random(seed)), Case::random(seed)));
     assert!(stalls > count / 3, "the stall step is hardly exercised: {stalls}");
+}
+
+#[test]
+fn random_wild_graphs_are_lawful() {
+    hunt(seeds(1_000), |seed| (Graph::random_wild(&mut Random(seed)), Case::random_wild(seed)));
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! What nodes do in a simulation: every item's fate depends on where it stands, never on the schedule.
 
-use super::case::Random;
+use super::case::{Case, Random, Rough};
 use super::graph::{Built, Fails, Play};
 use crate::error::ItemError;
 use crate::machine::{
@@ -34,6 +34,7 @@ pub(super) struct Stage {
     outs: Vec<Vec<(usize, usize)>>,
     bytes_max: u64,
     small_births: bool,
+    rough: Rough,
     left: Vec<u64>,
     /// The last position that each order-keeping node has seen, by key.
     seen: BTreeMap<(usize, u64), Position>,
@@ -54,13 +55,14 @@ fn fate(what: impl Hash) -> u64 {
 }
 
 impl Stage {
-    pub(super) fn new(built: &Built, bytes_max: u64, small_births: bool) -> Self {
+    pub(super) fn new(built: &Built, case: &Case) -> Self {
         Self {
             plays: built.plays.clone(),
             kinds: built.specs.iter().map(|spec| spec.kind.clone()).collect(),
             outs: built.specs.iter().map(|spec| spec.outs.clone()).collect(),
-            bytes_max,
-            small_births,
+            bytes_max: case.bytes_max,
+            small_births: case.small_births,
+            rough: case.rough,
             left: built.plays.iter().map(|play| play.most).collect(),
             seen: BTreeMap::new(),
             asked: 0,
@@ -101,8 +103,12 @@ impl Stage {
     }
 
     fn bytes(&self, node: usize, position: &Position, before: u64, grows: bool) -> u64 {
-        let bytes = 1 + fate(("bytes", node, position)) % self.bytes_max;
+        let bytes = self.weight(("bytes", node, position));
         if grows { bytes } else { bytes.min(before) }
+    }
+
+    fn weight(&self, what: impl Hash) -> u64 {
+        u64::from(!self.rough.weightless) + fate(what) % self.bytes_max
     }
 
     /// What the next node wants to know of an item.
@@ -110,7 +116,13 @@ impl Stage {
         self.asked += 1;
         match self.outs[node].get(out).map(|(next, _)| &self.kinds[*next]) {
             Some(Kind::Keyed { .. }) => fate(self.asked) % 2,
-            Some(kind) if kind.batch_size().is_some() => 1,
+            Some(kind) if kind.batch_size().is_some() => {
+                if self.rough.measured {
+                    fate(self.asked) % 4
+                } else {
+                    1
+                }
+            }
             _ => 0,
         }
     }
@@ -140,7 +152,8 @@ impl Stage {
         outcome
     }
 
-    fn failure(&self, node: usize) -> Option<Failure> {
+    /// What becomes of an item that fails here, if any does.
+    pub(super) fn failure(&self, node: usize) -> Option<Failure> {
         let verdict = match self.plays[node].fails {
             Fails::Never => return None,
             Fails::Skip => Verdict::Skip,
@@ -161,7 +174,7 @@ impl Stage {
         let node = started.node;
         let items = allow.items.min(1 + random.below(40) as usize);
         let mut outcome = match task {
-            Task::Birth => self.bear(started, items, allow.bytes),
+            Task::Birth => self.bear(started, items, allow.bytes, machine),
             Task::Join(offers) => self.join(started, offers),
             Task::Block(block) => self.pass(started, block, items, allow.bytes),
             Task::Batch(blocks) if matches!(self.kinds[node], Kind::Batch { .. }) => {
@@ -220,25 +233,30 @@ impl Stage {
         outcome
     }
 
-    fn bear(&mut self, started: Started, items: usize, bytes: u64) -> Outcome<Fake> {
+    fn bear(&mut self, started: Started, items: usize, bytes: u64, machine: &Machine<Fake>) -> Outcome<Fake> {
         let node = started.node;
+        let region = self.regions[node];
+        let first = machine.regions[region].births;
         let external = matches!(self.kinds[node], Kind::Source { external: true, .. });
         let mut outcome = Outcome::new(started);
         let (mut members, mut made) = (VecDeque::new(), 0);
         while self.left[node] > 0
-            && (members.is_empty() || (!external && members.len() < items && made < bytes))
+            && (members.len() + outcome.failed.len() == 0
+                || (!external && members.len() + outcome.failed.len() < items && made < bytes))
         {
-            let weight = if self.small_births {
-                1
-            } else {
-                1 + fate(("born", node, self.left[node])) % self.bytes_max
-            };
+            let weight = if self.small_births { 1 } else { self.weight(("born", node, self.left[node])) };
             self.left[node] -= 1;
+            let place = (members.len() + outcome.failed.len()) as u64;
+            if let Some(failure) = self.failure(node)
+                && fate(("stillborn", node, self.left[node])).is_multiple_of(5)
+            {
+                outcome.failed.push((Member::new(0, place), failure));
+                continue;
+            }
             made += weight;
             members.push_back(Member::new(weight, 0));
-            let (hook, log, region) = (self.hooks.len(), self.acknowledged.clone(), self.regions[node]);
-            let number = self.hooks.iter().filter(|(other, _)| *other == region).count() as u64;
-            self.hooks.push((region, number));
+            let (hook, log) = (self.hooks.len(), self.acknowledged.clone());
+            self.hooks.push((region, first + place));
             outcome.hooks.push_back(Some(Box::new(move || log.lock().unwrap().push(hook))));
         }
         outcome.is_last = self.left[node] == 0;
@@ -285,17 +303,17 @@ impl Stage {
             let member = &mut single.members[0];
             self.check_order(node, &kind, member);
             let position = member.position.clone();
-            if matches!(kind, Kind::Fold { .. } | Kind::Reduce { .. }) {
-                outcome.ended.push((End::Absorbed, single.members));
-            } else if play.delivers {
-                *self.delivered.entry(position).or_default() += 1;
-                outcome.ended.push((End::Delivered, single.members));
-            } else if play.filters && fate(("keeps", node, &position)).is_multiple_of(2) {
+            if play.filters && fate(("keeps", node, &position)).is_multiple_of(2) {
                 outcome.ended.push((End::Filtered, single.members));
             } else if let Some(failure) =
                 self.failure(node).filter(|_| self.is_unlucky(node, &position, single.attempts))
             {
                 outcome.failed.push((single.members[0].clone(), failure));
+            } else if matches!(kind, Kind::Fold { .. } | Kind::Reduce { .. }) {
+                outcome.ended.push((End::Absorbed, single.members));
+            } else if play.delivers {
+                *self.delivered.entry(position).or_default() += 1;
+                outcome.ended.push((End::Delivered, single.members));
             } else {
                 let now = self.bytes(node, &position, member.bytes, grows);
                 grown += now.saturating_sub(member.bytes);
@@ -327,7 +345,9 @@ impl Stage {
     fn check_batch(&self, node: usize, members: &VecDeque<Member>) {
         assert!(members.iter().all(|member| member.group() == members[0].group()), "a batch spans groups");
         let size = self.kinds[node].batch_size().map_or(0, |size| size.max);
-        assert!(members.len() as u64 <= size, "a batch of {} where {size} is most", members.len());
+        let weighty = members.iter().map(|member| member.ask).filter(|&ask| ask > 0);
+        let (count, weight) = (weighty.clone().count(), weighty.sum::<u64>());
+        assert!(count <= 1 || weight <= size, "a batch of {weight} where {size} is most");
         assert!(
             members.iter().zip(members.iter().skip(1)).all(|(a, b)| a.position < b.position),
             "oldest first"
@@ -392,11 +412,19 @@ impl Stage {
         let mut outcome = Outcome::new(started);
         let total = parked.value.0 as u64;
         let (mut next, mut made, mut count) = (parked.next, 0, 0);
+        let failure = self.failure(node);
+        let breaks = |next: u64, is_there: bool| {
+            let is_due = fate(("breaks", node, parked.member.position.child(next))).is_multiple_of(6);
+            failure.clone().filter(|_| is_there && is_due)
+        };
         while next < total && !closes && (count == 0 || (count < items && made < bytes)) {
+            if breaks(next, true).is_some() {
+                break;
+            }
             let weight = match clones {
                 true => parked.member.bytes,
                 false if self.small_births => 1,
-                false => 1 + fate(("child", node, parked.member.position.child(next))) % self.bytes_max,
+                false => self.weight(("child", node, parked.member.position.child(next))),
             };
             let out = if clones { next as usize } else { 0 };
             let member = Member { items: 1, ..Member::new(weight, 0) };
@@ -404,11 +432,12 @@ impl Stage {
             (next, made, count) = (next + 1, made + weight, count + 1);
         }
         let document = matches!(self.kinds[node], Kind::Scatter { .. }).then_some(Fake(1));
+        let failure = breaks(next, next < total);
         outcome.expansion = Some(Expansion {
             document: document.filter(|_| is_new),
             is_new,
             is_exhausted: next >= total,
-            failure: None,
+            failure,
             parked,
         });
         outcome

@@ -2,7 +2,7 @@
 //! in, counts and flags down, smaller limits, and a few seeds beside the first, for a smaller graph draws otherwise.
 
 use super::generate::{Place, is_lawful};
-use super::graph::{Fails, Graph, Last, Line, Op, Source};
+use super::graph::{Fails, Graph, Last, Line, Op, Source, Start, Tree};
 use super::{Bias, Case};
 use std::time::{Duration, Instant};
 
@@ -51,6 +51,16 @@ fn smaller_cases(case: &Case) -> Vec<Case> {
     with(case.pauses, &|case| case.pauses = false);
     with(case.rate.is_some(), &|case| case.rate = None);
     with(case.adapts, &|case| case.adapts = false);
+    with(case.pause_at.is_some(), &|case| case.pause_at = None);
+    with(case.spurious, &|case| case.spurious = false);
+    with(case.rough.fails.is_some(), &|case| case.rough.fails = None);
+    with(case.rough.weightless, &|case| case.rough.weightless = false);
+    with(case.rough.measured, &|case| case.rough.measured = false);
+    with(case.rough.picks.is_some(), &|case| case.rough.picks = None);
+    with(case.rough.alters, &|case| case.rough.alters = false);
+    with(case.rough.letters, &|case| case.rough.letters = false);
+    with(case.rough.slow_taker, &|case| case.rough.slow_taker = false);
+    with(case.rough.loses, &|case| case.rough.loses = false);
     with(case.bias != Bias::None, &|case| case.bias = Bias::None);
     with(case.bytes_max > 3, &|case| case.bytes_max = 3);
     with(case.workers > 1, &|case| case.workers = 1);
@@ -82,6 +92,75 @@ fn smaller_graphs(graph: &Graph) -> Vec<Graph> {
             smaller.extend(lines(table).into_iter().map(|table| lookup(table, main.clone())));
             smaller.extend(lines(main).into_iter().map(|main| lookup(table.clone(), main)));
         }
+        Graph::Tree(tree, last) => {
+            smaller.extend(trees(tree).into_iter().map(|tree| Graph::Tree(tree, *last)));
+            if *last != (Last::Sink { slots: 1 }) {
+                smaller.push(Graph::Tree(tree.clone(), Last::Sink { slots: 1 }));
+            }
+        }
+    }
+    smaller
+}
+
+/// A flow without what it is made of, or with something smaller in its place.
+fn trees(tree: &Tree) -> Vec<Tree> {
+    let mut smaller: Vec<Tree> = Vec::new();
+    let (Tree { start, tables, body }, none) = (tree, Vec::new);
+    let others = match start {
+        Start::Source(_) => none(),
+        Start::Joint { sides: flows, .. } | Start::Merge(flows) => flows.clone(),
+    };
+    smaller.extend(others.iter().chain(tables).cloned());
+    let with_start = |start| Tree { start, tables: tables.clone(), body: body.clone() };
+    match start {
+        Start::Source(source) => {
+            smaller.extend(sources(source).into_iter().map(|source| with_start(Start::Source(source))));
+        }
+        Start::Joint { pairs, sides } => {
+            let joint = |sides| with_start(Start::Joint { pairs: *pairs, sides });
+            smaller.extend(each_smaller(sides, 2).into_iter().map(joint));
+        }
+        Start::Merge(flows) => {
+            smaller.extend(each_smaller(flows, 2).into_iter().map(|flows| with_start(Start::Merge(flows))));
+        }
+    }
+    let with_tables = |tables| Tree { tables, ..tree.clone() };
+    smaller.extend(each_smaller(tables, 0).into_iter().map(with_tables));
+    let fits = |body: &Vec<Op>| is_lawful(body, Place::Free, false);
+    smaller.extend(bodies(body).into_iter().filter(fits).map(|body| Tree { body, ..tree.clone() }));
+    smaller
+}
+
+/// One of them smaller, or left out where there are more than `least`.
+fn each_smaller(flows: &[Tree], least: usize) -> Vec<Vec<Tree>> {
+    let mut smaller = Vec::new();
+    for at in 0..flows.len() {
+        let mut with = |tree: Option<Tree>| {
+            let mut flows = flows.to_vec();
+            flows.splice(at..=at, tree);
+            smaller.push(flows);
+        };
+        if flows.len() > least {
+            with(None);
+        }
+        trees(&flows[at]).into_iter().map(Some).for_each(with);
+    }
+    smaller
+}
+
+fn sources(source: &Source) -> Vec<Source> {
+    let mut smaller = Vec::new();
+    if source.items > 1 {
+        smaller.push(Source { items: source.items / 2, ..source.clone() });
+    }
+    if source.items > 0 {
+        smaller.push(Source { items: source.items - 1, ..source.clone() });
+    }
+    if source.external {
+        smaller.push(Source { external: false, ..source.clone() });
+    }
+    if source.window.is_some() {
+        smaller.push(Source { window: None, ..source.clone() });
     }
     smaller
 }
@@ -99,18 +178,7 @@ fn lines(line: &Line) -> Vec<Line> {
         if line.sources.len() > 1 {
             with(None);
         }
-        if source.items > 1 {
-            with(Some(Source { items: source.items / 2, ..source.clone() }));
-        }
-        if source.items > 0 {
-            with(Some(Source { items: source.items - 1, ..source.clone() }));
-        }
-        if source.external {
-            with(Some(Source { external: false, ..source.clone() }));
-        }
-        if source.window.is_some() {
-            with(Some(Source { window: None, ..source.clone() }));
-        }
+        sources(source).into_iter().map(Some).for_each(with);
     }
     if line.last != (Last::Sink { slots: 1 }) {
         smaller.push(Line { last: Last::Sink { slots: 1 }, ..line.clone() });

@@ -46,6 +46,27 @@ fn three_folds_then_ordered() {
 }
 
 #[test]
+fn a_fold_beside_births_then_ordered() {
+    // One of two merged flows ends before the other: what was made of it stands behind what the other still bears. While
+    // that one is paused or idle, its clones have the credit that is free and no more, however many they are.
+    for external in [false, true] {
+        let tree = |items, external, body| {
+            let start = Start::Source(Source { items, external, window: None });
+            Tree { start, tables: Vec::new(), body }
+        };
+        let folded = tree(1, false, vec![Op::Fold { outputs: 3, ordered: false }]);
+        let flows = vec![folded, tree(9, external, vec![io(2)])];
+        let body = vec![Op::Fork { zips: false, branches: vec![vec![]; 3] }];
+        let tree = Tree { start: Start::Merge(flows), tables: Vec::new(), body };
+        for pauses in [false, true] {
+            let graph = Graph::Tree(tree.clone(), Last::Ordered { waits: false });
+            let paused = grid(graph).like(|case| case.pauses = pauses);
+            paused.all_done(|_, told| assert_eq!(told.delivered_once(), 3 * (9 + 3)));
+        }
+    }
+}
+
+#[test]
 fn empty_group_closes() {
     for most in [0, 2] {
         grid(ordered(6, vec![group(most, 2, vec![io(2), batch(2)])])).all_done(|_, told| {
@@ -90,4 +111,24 @@ fn map_batch_across_parents_in_a_group_never_spans_groups() {
         }
     });
     assert!(across > 20, "no batch has parts of several parents: {across}");
+}
+
+#[test]
+fn an_empty_table_waits_for_the_table_behind_it() {
+    // Else the flow would be opened when the first is whole, and its items would wait for the second with their credit.
+    let tree = |items, external| {
+        let start = Start::Source(Source { items, external, window: None });
+        Tree { start, tables: Vec::new(), body: Vec::new() }
+    };
+    let tables = vec![tree(0, true), tree(4, false)];
+    let graph = Graph::Tree(Tree { tables, ..tree(3, false) }, Last::Sink { slots: 1 });
+    let (source, table) = (
+        nodes(&graph, |kind| matches!(kind, Kind::Source { .. }))[0],
+        nodes(&graph, |kind| matches!(kind, Kind::Fold { .. }))[1],
+    );
+    grid(graph).all_done(|_, told| {
+        let opened = told.log.iter().position(|event| event.node == source).unwrap();
+        let whole = told.log.iter().rposition(|event| event.node == table).unwrap();
+        assert!(whole < opened, "{whole}, {opened}");
+    });
 }

@@ -12,7 +12,7 @@ mod rates;
 mod scatters;
 
 use super::case::{Bias, Case};
-use super::graph::{Built, Fails, Graph, Last, Line, Op, Source};
+use super::graph::{Built, Fails, Graph, Last, Line, Op, Source, Start, Tree};
 use super::{Kind, Told, cases, try_case};
 use crate::report::Ended;
 
