@@ -202,6 +202,7 @@ impl<V: Load> Machine<V> {
         {
             self.let_go(reduce, &parent);
             self.release(self.nodes[reduce].region, &parent);
+            self.gone.states.push((reduce, id));
             self.fail(reduce, parent, failure, 0);
         }
     }

@@ -135,17 +135,22 @@ pub(crate) struct Gone<V> {
     pub(crate) values: Vec<V>,
     pub(crate) acknowledged: Vec<Hook>,
     pub(crate) refused: Vec<Hook>,
+    /// States of groups that will not be closed, by their node.
+    pub(crate) states: Vec<(usize, u64)>,
 }
 
 impl<V> Default for Gone<V> {
     fn default() -> Self {
-        Self { values: Vec::new(), acknowledged: Vec::new(), refused: Vec::new() }
+        Self { values: Vec::new(), acknowledged: Vec::new(), refused: Vec::new(), states: Vec::new() }
     }
 }
 
 impl<V> Gone<V> {
     pub(crate) fn is_empty(&self) -> bool {
-        self.values.is_empty() && self.acknowledged.is_empty() && self.refused.is_empty()
+        self.values.is_empty()
+            && self.acknowledged.is_empty()
+            && self.refused.is_empty()
+            && self.states.is_empty()
     }
 }
 

@@ -234,10 +234,24 @@ impl Run {
         after.taker.into_iter().for_each(Waker::wake);
         let is_heavy = !after.gone.is_empty();
         if is_heavy {
+            self.forget(&after.gone.states);
             part_with(after.gone);
         }
         if after.is_over || (is_heavy && self.has_dropped()) {
             self.finish();
+        }
+    }
+
+    /// Has the states of groups dropped that will not be closed.
+    fn forget(&self, states: &[(usize, u64)]) {
+        let works = if states.is_empty() { None } else { self.works() };
+        for (works, &(node, group)) in works.iter().flat_map(|works| states.iter().map(move |it| (works, it)))
+        {
+            if let Work::Core(core) = &works[node].work
+                && catch_unwind(AssertUnwindSafe(|| core.forget(group))).is_err()
+            {
+                tracing::error!("dropping a group's state panicked");
+            }
         }
     }
 
@@ -300,7 +314,7 @@ impl Run {
 
 /// Drops what has ended, and calls the hooks of what is acknowledged. This is user code.
 fn part_with(gone: Gone<Values>) {
-    let Gone { values, acknowledged, refused } = gone;
+    let Gone { values, acknowledged, refused, .. } = gone;
     for hook in acknowledged {
         if catch_unwind(AssertUnwindSafe(hook)).is_err() {
             tracing::error!("an `on_ack` hook panicked");

@@ -158,6 +158,11 @@ where
             }
         }
     }
+
+    fn forget(&self, group: u64) {
+        let state = self.states().remove(&group);
+        drop(state);
+    }
 }
 
 impl<B, A, U: Send + 'static> Reducing<B, A, U> {

@@ -57,6 +57,9 @@ use value::Values;
 /// Work for a core.
 pub(crate) trait Core: Send + Sync {
     fn run(&self, quantum: Quantum<Values>) -> Outcome<Values>;
+
+    /// Drops the state of a group that will not be closed.
+    fn forget(&self, _group: u64) {}
 }
 
 /// What a node does, erased.

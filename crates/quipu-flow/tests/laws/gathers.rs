@@ -1,7 +1,8 @@
 //! Scattered items and groups, and when they are acknowledged.
 
 use crate::{Store, everywhere, with_any_budget};
-use quipu_flow::{Batch, Flow, Reduce};
+use quipu_flow::{Batch, Flow, OnError, Reduce};
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 
 #[test]
@@ -155,6 +156,34 @@ fn a_group_is_reduced_when_all_its_members_have_come() {
         let members = |n: u64| (0..n % 4).filter(|member| *member != 2).map(move |member| n * 10 + member);
         let expected: Vec<u64> = (0..15).flat_map(|n| members(n).chain([999])).collect();
         with_any_budget(&pool, build, |found| assert_eq!(found, expected)).await;
+    });
+}
+
+#[test]
+fn the_state_of_a_group_that_fails_does_not_stay() {
+    struct State(Arc<AtomicUsize>);
+    impl Drop for State {
+        fn drop(&mut self) {
+            self.0.fetch_sub(1, SeqCst);
+        }
+    }
+    everywhere(async |pool| {
+        let (live, peak) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let (counts, most) = (live.clone(), peak.clone());
+        let begin = move || {
+            most.fetch_max(counts.fetch_add(1, SeqCst) + 1, SeqCst);
+            State(counts.clone())
+        };
+        // The second member is reduced before the third is asked for: only one item may be in flight besides the group's.
+        let members = |n: u64| (0..3u64).inspect(move |member| assert!(*member < 2, "{n} has no third"));
+        let states = Reduce::new(begin, |_: &mut State, _: u64| {}, |_| [0u64]);
+        let flow = Flow::from_iter(0..200u64).group(members, |members| members, states);
+        let flow = flow.for_each(drop).on_any_error(OnError::Skip).in_flight(2).on(&pool);
+        let report = flow.run().await.unwrap();
+        assert_eq!((report.ends.delivered, report.ends.skipped), (0, 200));
+        assert!(peak.load(SeqCst) > 0, "no state was ever begun");
+        assert!(peak.load(SeqCst) < 50, "{} states at once", peak.load(SeqCst));
+        assert_eq!(live.load(SeqCst), 0);
     });
 }
 
