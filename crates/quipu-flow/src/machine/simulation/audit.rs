@@ -124,7 +124,8 @@ impl Machine<Fake> {
     /// The partial batches, and by share of the budget where the oldest of those stands that wait for credit.
     pub(super) fn stallable(&self) -> Stallable {
         let buffers = |node: usize| {
-            let firsts = self.nodes[node].buffers.iter();
+            // What waits before a batch that keeps the order may fill it up, which is no stall step.
+            let firsts = self.nodes[node].buffers.iter().filter(move |_| self.nodes[node].queue.is_empty());
             firsts.filter_map(move |(group, buffer)| Some((buffer.blocks.first()?.clone(), node, *group)))
         };
         let waiter = |region| {
@@ -143,11 +144,7 @@ impl Machine<Fake> {
         for (position, node, group) in &before.partial {
             let is_there = self.nodes[*node].buffers.contains_key(group);
             let may_come = group.is_none_or(|group| self.group_may_come(*node, group));
-            // One that keeps the order fills up, too, when what waited before it may go in.
-            let filled =
-                self.nodes[*node].ready.get(position).map_or(0, |batch| batch.iter().map(Block::items).sum());
-            let is_full = self.nodes[*node].kind.batch_size().is_some_and(|size| filled >= size.max);
-            if is_there || is_full || self.input_is_over(*node) || !may_come {
+            if is_there || self.input_is_over(*node) || !may_come {
                 continue;
             }
             let region = self.nodes[*node].region;
