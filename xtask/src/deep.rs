@@ -42,8 +42,8 @@ const ADDRESS_DIVISOR: u64 = 20;
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let divisor = if arguments.quick { QUICK_DIVISOR } else { 1 };
     let (graphs, flows, seed) = (GRAPHS / divisor, FLOWS / divisor, arguments.seed);
-    timed("simulation", || simulate(seed, graphs, &["simulation::random_gr", "simulation::results_"]))?;
-    timed("wild simulation", || simulate(seed, graphs / WILD_DIVISOR, &["simulation::random_wild_"]))?;
+    timed("simulation", || simulate(seed, graphs, &["search::random_gr", "search::results_"]))?;
+    timed("wild simulation", || simulate(seed, graphs / WILD_DIVISOR, &["search::random_wild_"]))?;
     timed("soak", || soak(seed, flows))?;
     timed("loom", || loom("quipu-compute").and_then(|()| loom("quipu-flow")))?;
     timed("address", || address(seed, flows / ADDRESS_DIVISOR))

@@ -13,7 +13,8 @@ mod scatters;
 
 use super::case::{Bias, Case};
 use super::graph::{Built, Fails, Graph, Last, Line, Op, Source, Start, Tree};
-use super::{Kind, Told, cases, try_case};
+use super::search::{cases, try_case};
+use super::{Kind, Told};
 use crate::report::Ended;
 
 /// A graph, and the limits and schedules that it is tried under.
