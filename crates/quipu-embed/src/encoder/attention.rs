@@ -5,7 +5,7 @@
 
 use crate::EmbedError;
 use crate::kernel::gemm::{View, ViewMut, multiply};
-use crate::kernel::rows;
+use crate::kernel::{Input, rows};
 
 use super::layer::{Linear, Residual};
 use super::scratch::Scratch;
@@ -21,17 +21,20 @@ pub(super) struct Attention {
 
 impl Attention {
     pub(super) fn find(weights: &Weights, prefix: &str, shape: Shape) -> Result<Self, EmbedError> {
+        let square = (shape.hidden, shape.hidden);
         let linear =
-            |name: &str| Linear::find(weights, &format!("{prefix}.self.{name}"), shape.hidden, shape.hidden);
+            |name: &str| Linear::find(weights, &format!("{prefix}.self.{name}"), square, shape.kernel);
         Ok(Self {
             projections: [linear("query")?, linear("key")?, linear("value")?],
-            output: Residual::find(weights, &format!("{prefix}.output"), shape.hidden, shape.hidden)?,
+            output: Residual::find(weights, &format!("{prefix}.output"), square, shape.kernel)?,
         })
     }
 
     /// `scratch.hidden` in, `scratch.hidden` out.
     pub(super) fn apply(&self, network: &Network, sequences: &[&[u32]], scratch: &mut Scratch) {
-        self.project(network, &scratch.hidden, &mut scratch.projected);
+        let hidden =
+            network.shape.kernel.prepare(&scratch.hidden, network.shape.hidden, &mut scratch.quantised);
+        self.project(network, hidden, &mut scratch.projected);
         let mut first_token = 0;
         for sequence in sequences {
             for head in 0..network.shape.heads {
@@ -39,11 +42,11 @@ impl Attention {
             }
             first_token += sequence.len();
         }
-        self.output.apply(network, &scratch.context, &mut scratch.hidden);
+        self.output.apply(network, &scratch.context, &mut scratch.quantised, &mut scratch.hidden);
     }
 
     /// Queries, keys and values of all tokens, side by side.
-    fn project(&self, network: &Network, hidden: &[f32], projected: &mut [f32]) {
+    fn project(&self, network: &Network, hidden: Input<'_>, projected: &mut [f32]) {
         let (width, row) = (network.shape.hidden, 3 * network.shape.hidden);
         for tokens in projected.chunks_exact_mut(row) {
             for (part, linear) in tokens.chunks_exact_mut(width).zip(&self.projections) {
@@ -69,9 +72,9 @@ fn gather(network: &Network, first_token: usize, length: usize, head: usize, scr
     let inverses = &mut scratch.inverses[..length];
     let scale = 1.0 / (width as f32).sqrt();
     multiply(scale, part(0), part(1).transposed(), 0.0, ViewMut::new(scores, length, length, length));
-    rows::softmax_numerators(network.kernel, scores, length, inverses);
+    rows::softmax_numerators(network.shape.kernel, scores, length, inverses);
     let weights = View::new(scores, length, length, length);
     let context = &mut scratch.context[first_token * hidden + head * width..];
     multiply(1.0, weights, part(2), 0.0, ViewMut::new(context, length, width, hidden));
-    rows::scale_rows(network.kernel, context, width, hidden, inverses);
+    rows::scale_rows(network.shape.kernel, context, width, hidden, inverses);
 }

@@ -48,7 +48,14 @@ impl Embeddings {
         // A lone text is all one segment, the first, so its vector is a bias.
         let segment = &weights.floats(&self.segments)[..hidden];
         let (gamma, beta) = (weights.floats(&self.gamma), weights.floats(&self.beta));
-        rows::layer_norm(network.kernel, &mut scratch.hidden, segment, gamma, beta, network.shape.epsilon);
+        rows::layer_norm(
+            network.shape.kernel,
+            &mut scratch.hidden,
+            segment,
+            gamma,
+            beta,
+            network.shape.epsilon,
+        );
     }
 }
 

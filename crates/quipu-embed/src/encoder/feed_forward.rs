@@ -20,18 +20,25 @@ impl FeedForward {
             widen: Linear::find(
                 weights,
                 &format!("{prefix}.intermediate.dense"),
-                shape.hidden,
-                shape.intermediate,
+                (shape.hidden, shape.intermediate),
+                shape.kernel,
             )?,
-            narrow: Residual::find(weights, &format!("{prefix}.output"), shape.intermediate, shape.hidden)?,
+            narrow: Residual::find(
+                weights,
+                &format!("{prefix}.output"),
+                (shape.intermediate, shape.hidden),
+                shape.kernel,
+            )?,
         })
     }
 
     /// `scratch.hidden` in, `scratch.hidden` out.
     pub(super) fn apply(&self, network: &Network, scratch: &mut Scratch) {
-        let Scratch { hidden, intermediate, .. } = scratch;
-        self.widen.product(network, hidden, false, intermediate, network.shape.intermediate);
-        rows::gelu_with_bias(network.kernel, intermediate, self.widen.bias(&network.weights));
-        self.narrow.apply(network, intermediate, hidden);
+        let Scratch { hidden, intermediate, quantised, .. } = scratch;
+        let (kernel, width) = (network.shape.kernel, network.shape.intermediate);
+        let input = kernel.prepare(hidden, network.shape.hidden, quantised);
+        self.widen.product(network, input, false, intermediate, width);
+        rows::gelu_with_bias(kernel, intermediate, self.widen.bias(&network.weights));
+        self.narrow.apply(network, intermediate, quantised, hidden);
     }
 }

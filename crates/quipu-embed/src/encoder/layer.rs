@@ -1,8 +1,10 @@
 //! One transformer layer: attention, then feed-forward, each added to its input and normalised.
 
 use crate::EmbedError;
+use crate::Kernel;
+use crate::kernel::int8::{self, Packed, Rows};
 use crate::kernel::linear::{Weight, linear};
-use crate::kernel::rows;
+use crate::kernel::{Input, rows};
 
 use super::attention::Attention;
 use super::feed_forward::FeedForward;
@@ -19,10 +21,17 @@ pub(super) struct Layer {
 
 /// `y = x·Wᵀ + b`, W stored as outputs × inputs.
 pub(super) struct Linear {
-    weight: Tensor,
+    weight: Matrix,
     bias: Tensor,
     inputs: usize,
     outputs: usize,
+}
+
+/// A weight matrix as the kernel takes it.
+enum Matrix {
+    /// As it is in the file.
+    F32(Tensor),
+    Int8(Packed),
 }
 
 /// A projection whose result is added to what it started from, then normalised: the end of both half layers.
@@ -58,15 +67,16 @@ impl Linear {
     pub(super) fn find(
         weights: &Weights,
         name: &str,
-        inputs: usize,
-        outputs: usize,
+        (inputs, outputs): (usize, usize),
+        kernel: Kernel,
     ) -> Result<Self, EmbedError> {
-        Ok(Self {
-            weight: weights.tensor(&format!("{name}.weight"), &[outputs, inputs])?,
-            bias: weights.tensor(&format!("{name}.bias"), &[outputs])?,
-            inputs,
-            outputs,
-        })
+        let stored = weights.tensor(&format!("{name}.weight"), &[outputs, inputs])?;
+        let weight = if kernel.is_in_eight_bits() {
+            Matrix::Int8(Packed::new(weights.floats(&stored), inputs))
+        } else {
+            Matrix::F32(stored)
+        };
+        Ok(Self { weight, bias: weights.tensor(&format!("{name}.bias"), &[outputs])?, inputs, outputs })
     }
 
     pub(super) fn bias<'a>(&'a self, weights: &'a Weights) -> &'a [f32] {
@@ -77,14 +87,23 @@ impl Linear {
     pub(super) fn product(
         &self,
         network: &Network,
-        input: &[f32],
+        input: Input<'_>,
         add: bool,
         out: &mut [f32],
         row_stride: usize,
     ) {
-        let numbers = network.weights.floats(&self.weight);
-        let weight = Weight { numbers, inputs: self.inputs, outputs: self.outputs };
-        linear(network.kernel, input, weight, add, out, row_stride);
+        let kernel = network.shape.kernel;
+        match (&self.weight, input) {
+            (Matrix::F32(tensor), Input::F32(input)) => {
+                let numbers = network.weights.floats(tensor);
+                let weight = Weight { numbers, inputs: self.inputs, outputs: self.outputs };
+                linear(kernel, input, weight, add, out, row_stride);
+            }
+            (Matrix::Int8(weight), Input::Int8(rows)) => {
+                int8::linear(kernel, rows, weight, add, out, row_stride)
+            }
+            _ => unreachable!("inputs are prepared by the kernel that the weights were made for"),
+        }
     }
 }
 
@@ -92,23 +111,24 @@ impl Residual {
     pub(super) fn find(
         weights: &Weights,
         name: &str,
-        inputs: usize,
-        outputs: usize,
+        (inputs, outputs): (usize, usize),
+        kernel: Kernel,
     ) -> Result<Self, EmbedError> {
         Ok(Self {
-            linear: Linear::find(weights, &format!("{name}.dense"), inputs, outputs)?,
+            linear: Linear::find(weights, &format!("{name}.dense"), (inputs, outputs), kernel)?,
             gamma: weights.tensor(&format!("{name}.LayerNorm.weight"), &[outputs])?,
             beta: weights.tensor(&format!("{name}.LayerNorm.bias"), &[outputs])?,
         })
     }
 
     /// `hidden ← norm(hidden + input·Wᵀ + b)`; the product adds onto `hidden` itself, which saves a pass over memory.
-    pub(super) fn apply(&self, network: &Network, input: &[f32], hidden: &mut [f32]) {
+    pub(super) fn apply(&self, network: &Network, input: &[f32], quantised: &mut Rows, hidden: &mut [f32]) {
         let weights = &network.weights;
+        let input = network.shape.kernel.prepare(input, self.linear.inputs, quantised);
         self.linear.product(network, input, true, hidden, network.shape.hidden);
         let (gamma, beta) = (weights.floats(&self.gamma), weights.floats(&self.beta));
         rows::layer_norm(
-            network.kernel,
+            network.shape.kernel,
             hidden,
             self.linear.bias(weights),
             gamma,

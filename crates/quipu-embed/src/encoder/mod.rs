@@ -51,10 +51,9 @@ struct Network {
     shape: Shape,
     pooling: Pooling,
     normalised: bool,
-    kernel: Kernel,
 }
 
-/// The sizes that all layers share.
+/// What all layers share: their sizes, and what they are computed with.
 #[derive(Clone, Copy, Debug)]
 struct Shape {
     hidden: usize,
@@ -62,6 +61,7 @@ struct Shape {
     heads: usize,
     epsilon: f32,
     vocabulary: usize,
+    kernel: Kernel,
 }
 
 impl Encoder {
@@ -96,7 +96,7 @@ impl Encoder {
 
     /// The kernel in use.
     pub fn kernel(&self) -> Kernel {
-        self.network.kernel
+        self.network.shape.kernel
     }
 
     fn check(&self, chunks: &[TokenIds], out: &[f32]) -> Result<(), EmbedError> {
@@ -161,6 +161,7 @@ impl Network {
             heads: bert.num_attention_heads,
             epsilon: bert.layer_norm_eps,
             vocabulary: bert.vocab_size,
+            kernel,
         };
         // A BertModel saved from inside a task model has its tensors under "bert.".
         let prefix = if weights.has("bert.embeddings.word_embeddings.weight") { "bert." } else { "" };
@@ -168,7 +169,7 @@ impl Network {
         let layers: Result<Vec<Layer>, EmbedError> =
             (0..bert.num_hidden_layers).map(|number| Layer::find(&weights, prefix, number, shape)).collect();
         let (pooling, normalised) = (folder.pooling, folder.normalised);
-        Ok(Self { embeddings, layers: layers?, weights, shape, pooling, normalised, kernel })
+        Ok(Self { embeddings, layers: layers?, weights, shape, pooling, normalised })
     }
 
     /// Fills `scratch.pooled` with one vector per sequence.

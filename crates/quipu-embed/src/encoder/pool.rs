@@ -13,11 +13,11 @@ pub(super) fn pool(network: &Network, sequences: &[&[u32]], scratch: &mut Scratc
     for (sequence, vector) in sequences.iter().zip(scratch.pooled.chunks_exact_mut(width)) {
         let (tokens, after) = rest.split_at(sequence.len() * width);
         match network.pooling {
-            Pooling::Mean => rows::mean_of_rows(network.kernel, tokens, vector),
+            Pooling::Mean => rows::mean_of_rows(network.shape.kernel, tokens, vector),
             Pooling::FirstToken => vector.copy_from_slice(&tokens[..width]),
         }
         if network.normalised {
-            rows::normalise(network.kernel, vector);
+            rows::normalise(network.shape.kernel, vector);
         }
         rest = after;
     }

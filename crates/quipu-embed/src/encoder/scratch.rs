@@ -1,6 +1,7 @@
 //! Working memory of one forward pass, kept from batch to batch so that a warm encoder allocates nothing of size.
 
 use super::Shape;
+use crate::kernel::int8::Rows;
 
 /// Row-major buffers; a row is a token unless said otherwise.
 #[derive(Debug, Default)]
@@ -17,6 +18,8 @@ pub(super) struct Scratch {
     pub(super) scores: Vec<f32>,
     /// longest: one factor per row of `scores`.
     pub(super) inverses: Vec<f32>,
+    /// What products in eight bits take.
+    pub(super) quantised: Rows,
     /// sequences × hidden: the result.
     pub(super) pooled: Vec<f32>,
 }

@@ -46,7 +46,7 @@ pub(crate) fn linear(
     if rows == 0 {
         return;
     }
-    match kernel.0 {
+    match kernel.level {
         Level::Portable => multiply(1.0, left, right.transposed(), f32::from(u8::from(add)), product),
         // SAFETY: a Kernel of this level is only made after its features were detected, and the views hold that
         // `input` has rows × inputs numbers, `numbers` outputs × inputs, and `out` (rows − 1) × row_stride + outputs.
@@ -54,7 +54,7 @@ pub(crate) fn linear(
         Level::Avx2 => unsafe { x86::avx2(input, weight, add, out, row_stride) },
         // SAFETY: as above.
         #[cfg(target_arch = "x86_64")]
-        Level::Avx512 => unsafe { x86::avx512(input, weight, add, out, row_stride) },
+        Level::Avx512 | Level::Vnni => unsafe { x86::avx512(input, weight, add, out, row_stride) },
     }
 }
 

@@ -27,14 +27,14 @@ macro_rules! dispatched {
             fn avx512($($argument: $type),*) {
                 $body::<true>($($argument),*)
             }
-            match kernel.0 {
+            match kernel.level {
                 Level::Portable => $body::<BASELINE_FUSES>($($argument),*),
                 // SAFETY: a Kernel of this level is only made after its features were detected on this machine.
                 #[cfg(target_arch = "x86_64")]
                 Level::Avx2 => unsafe { avx2($($argument),*) },
                 // SAFETY: as above.
                 #[cfg(target_arch = "x86_64")]
-                Level::Avx512 => unsafe { avx512($($argument),*) },
+                Level::Avx512 | Level::Vnni => unsafe { avx512($($argument),*) },
             }
         }
     };
