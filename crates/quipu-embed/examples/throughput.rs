@@ -1,7 +1,7 @@
 //! Tokens per second of the encoder, for short and long texts, on one and two threads.
 //!
 //! ```text
-//! cargo run -p quipu-embed --example throughput [-- MODEL_FOLDER]
+//! cargo run -p quipu-embed --example throughput [-- MODEL_FOLDER [KERNEL]]
 //! ```
 //!
 //! Prints the best of several passes: other work on the machine only ever makes a pass slower. On Linux a second is a
@@ -20,7 +20,9 @@ fn main() -> Result<(), quipu_embed::EmbedError> {
     let located = model::locate(&settings, argument.as_deref())?;
     println!("{}", located.note);
     cold_start(&located.folder)?;
-    for kernel in Kernel::available() {
+    let wanted = std::env::args().nth(2);
+    let is_wanted = |kernel: &Kernel| wanted.as_ref().is_none_or(|name| name == kernel.name());
+    for kernel in Kernel::available().into_iter().filter(is_wanted) {
         let encoder = Encoder::load_with(&located.folder, kernel)?;
         for tokens in [33, 241] {
             let chunks = chunks(&encoder, tokens);

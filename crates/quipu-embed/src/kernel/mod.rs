@@ -94,7 +94,7 @@ impl Kernel {
         if !self.in_eight_bits {
             return Input::F32(rows);
         }
-        quantised.quantise(rows, inputs);
+        quantised.quantise(self, rows, inputs);
         Input::Int8(quantised)
     }
 }

@@ -1,4 +1,4 @@
-//! What happens to rows between the matrix products: softmax, GELU, layer norm, scaling.
+//! What happens to rows between the matrix products: softmax, GELU, layer norm, scaling, quantising.
 //!
 //! Each function is one plain loop body over lanes of [`LANES`], compiled once per instruction set by `dispatched!`.
 //! Sums keep one partial sum per lane and add the lanes in a fixed order, so that a row's result depends on the row
@@ -12,6 +12,9 @@ const LANES: usize = 16;
 
 /// Whether the portable build may fuse: where the baseline has no such instruction, `mul_add` would be a function call.
 const BASELINE_FUSES: bool = cfg!(target_arch = "aarch64");
+
+/// Adding it rounds to the nearest integer and leaves that in the low bits; taking it away again leaves the integer.
+const ROUND: f32 = 12_582_912.0;
 
 macro_rules! dispatched {
     ($(#[$docs:meta])* $name:ident = $body:ident ( $($argument:ident : $type:ty),* )) => {
@@ -69,6 +72,19 @@ dispatched! {
 dispatched! {
     /// Scales a vector to length 1; a vector of zeros stays as it is.
     normalise = normalise_body(vector: &mut [f32])
+}
+
+dispatched! {
+    /// Makes eight-bit values of `rows`, each `inputs` wide: `x ≈ scale·(value − zero)`. The rows of `values` start
+    /// `stride` apart; what stands behind a row's inputs stays as it is.
+    quantise = quantise_body(
+        rows: &[f32],
+        inputs: usize,
+        values: &mut [u8],
+        stride: usize,
+        scales: &mut [f32],
+        zeros: &mut [i32]
+    )
 }
 
 #[inline(always)]
@@ -156,6 +172,49 @@ fn normalise_body<const FUSED: bool>(vector: &mut [f32]) {
 }
 
 #[inline(always)]
+fn quantise_body<const FUSED: bool>(
+    rows: &[f32],
+    inputs: usize,
+    values: &mut [u8],
+    stride: usize,
+    scales: &mut [f32],
+    zeros: &mut [i32],
+) {
+    let rows = rows.chunks_exact(inputs).zip(values.chunks_exact_mut(stride));
+    for ((row, values), (scale, zero)) in rows.zip(scales.iter_mut().zip(zeros)) {
+        // Nought is always in range, so that it has a value of its own.
+        let (low, high) = (smallest(row).min(0.0), largest(row).max(0.0));
+        *scale = ((high - low) / 255.0).max(f32::MIN_POSITIVE);
+        let inverse = 1.0 / *scale;
+        let shift = (-low * inverse).round();
+        *zero = shift as i32;
+        for (value, &x) in values.iter_mut().zip(row) {
+            let near = fused::<FUSED>(x, inverse, shift);
+            let near = if near > 0.0 { near } else { 0.0 };
+            let near = if near < 255.0 { near } else { 255.0 };
+            // The low bits are the nearest integer.
+            *value = (near + ROUND).to_bits() as u8;
+        }
+    }
+}
+
+#[inline(always)]
+fn smallest(row: &[f32]) -> f32 {
+    let mut lanes = [f32::INFINITY; LANES];
+    let chunks = row.chunks_exact(LANES);
+    let rest = chunks.remainder();
+    for chunk in chunks {
+        for (lane, &x) in lanes.iter_mut().zip(chunk) {
+            *lane = if x < *lane { x } else { *lane };
+        }
+    }
+    for (lane, &x) in lanes.iter_mut().zip(rest) {
+        *lane = if x < *lane { x } else { *lane };
+    }
+    lanes.into_iter().fold(f32::INFINITY, f32::min)
+}
+
+#[inline(always)]
 fn largest(row: &[f32]) -> f32 {
     let mut lanes = [f32::NEG_INFINITY; LANES];
     let chunks = row.chunks_exact(LANES);
@@ -210,8 +269,6 @@ fn fused<const FUSED: bool>(a: f32, b: f32, c: f32) -> f32 {
 /// Range reduction to |r| ≤ ln 2 / 2 with ln 2 in two parts, then the Taylor polynomial to degree 7.
 #[inline(always)]
 fn exp<const FUSED: bool>(x: f32) -> f32 {
-    /// Adding and taking it away rounds to the nearest integer, and leaves that integer in the low bits.
-    const ROUND: f32 = 12_582_912.0;
     const LN2_HIGH: f32 = 0.693_359_4;
     const LN2_LOW: f32 = -2.121_944_4e-4;
     let clamped = if x < -87.0 { -87.0 } else { x };

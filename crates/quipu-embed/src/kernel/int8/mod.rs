@@ -11,7 +11,7 @@ mod vnni;
 
 pub(crate) use pack::Packed;
 
-use super::{Kernel, Level};
+use super::{Kernel, Level, rows};
 use pack::{LANES, PANEL};
 
 /// Quantised rows: `x ≈ scale·(q − zero)`, with `q` in 0…255.
@@ -26,26 +26,21 @@ pub(crate) struct Rows {
 
 impl Rows {
     /// Quantises `rows` of `inputs` numbers each.
-    pub(crate) fn quantise(&mut self, rows: &[f32], inputs: usize) {
-        self.stride = inputs.next_multiple_of(LANES);
+    pub(crate) fn quantise(&mut self, kernel: Kernel, rows: &[f32], inputs: usize) {
         let count = rows.len() / inputs;
+        self.stride = inputs.next_multiple_of(LANES);
         self.values.resize(count * self.stride, 0);
-        self.scales.clear();
-        self.zeros.clear();
-        for (row, values) in rows.chunks_exact(inputs).zip(self.values.chunks_exact_mut(self.stride)) {
-            // Zero is always in range, so that it has a value of its own.
-            let (low, high) = row.iter().fold((0.0_f32, 0.0_f32), |(low, high), &x| {
-                (if x < low { x } else { low }, if x > high { x } else { high })
-            });
-            let scale = ((high - low) / 255.0).max(f32::MIN_POSITIVE);
-            let (inverse, zero) = (1.0 / scale, (-low / scale).round());
-            for (value, x) in values.iter_mut().zip(row) {
-                // Saturates, which is what rounding at either end may need.
-                *value = (x * inverse + zero).round_ties_even() as u8;
-            }
-            self.scales.push(scale);
-            self.zeros.push(zero as i32);
-        }
+        self.scales.resize(count, 0.0);
+        self.zeros.resize(count, 0);
+        rows::quantise(
+            kernel,
+            rows,
+            inputs,
+            &mut self.values,
+            self.stride,
+            &mut self.scales,
+            &mut self.zeros,
+        );
     }
 
     fn count(&self) -> usize {
@@ -141,7 +136,7 @@ mod tests {
             let (input, weights) = (numbers(rows * inputs, 1), numbers(outputs * inputs, 2));
             let (packed, row_stride) = (Packed::new(&weights, inputs), outputs + 3);
             let mut quantised = Rows::default();
-            quantised.quantise(&input, inputs);
+            quantised.quantise(fastest(), &input, inputs);
             for add in [false, true] {
                 let start = numbers(rows * row_stride, 3);
                 let mut out = start.clone();
@@ -174,7 +169,7 @@ mod tests {
                 let (input, weights) = (numbers(rows * inputs, 4), numbers(outputs * inputs, 5));
                 let (packed, row_stride) = (Packed::new(&weights, inputs), outputs + 1);
                 let mut quantised = Rows::default();
-                quantised.quantise(&input, inputs);
+                quantised.quantise(fastest(), &input, inputs);
                 for add in [false, true] {
                     let (mut one, mut other) = (numbers(rows * row_stride, 6), numbers(rows * row_stride, 6));
                     linear(PORTABLE, &quantised, &packed, add, &mut one, row_stride);
@@ -191,7 +186,7 @@ mod tests {
         let (input, packed) = (numbers(7 * inputs, 7), Packed::new(&numbers(outputs * inputs, 8), inputs));
         let product = |input: &[f32]| {
             let mut quantised = Rows::default();
-            quantised.quantise(input, inputs);
+            quantised.quantise(fastest(), input, inputs);
             let mut out = vec![0.0; input.len() / inputs * outputs];
             linear(fastest(), &quantised, &packed, false, &mut out, outputs);
             out
@@ -205,7 +200,7 @@ mod tests {
         let packed = Packed::new(&[1.0; 8], 8);
         for number in [0.0, 1.5, -2.25] {
             let mut quantised = Rows::default();
-            quantised.quantise(&[number; 8], 8);
+            quantised.quantise(fastest(), &[number; 8], 8);
             let mut out = [7.0];
             linear(PORTABLE, &quantised, &packed, false, &mut out, 1);
             assert!((out[0] - 8.0 * number).abs() < 1e-5, "{} for {}", out[0], 8.0 * number);
