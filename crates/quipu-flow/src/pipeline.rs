@@ -155,6 +155,8 @@ impl Pipeline {
     /// worker is enough, and a lock that the function holds is in nobody's way.
     ///
     /// Its ios go on the multi-threaded runtime around the call (that of a `spawn_blocking`), or else on the engine's own.
+    /// Its budget is its own, beside that of the run that it stands in. A worker of *another* pool only waits: runs of two
+    /// pools that wait for each other's workers wait for ever.
     ///
     /// ```
     /// use quipu_flow::Flow;

@@ -288,15 +288,7 @@ mod x86 {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn numbers(count: usize, seed: u32) -> Vec<f32> {
-        let mut state = seed;
-        let next = move || {
-            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            (state >> 8) as f32 / (1 << 23) as f32 - 1.0
-        };
-        std::iter::repeat_with(next).take(count).collect()
-    }
+    use crate::kernel::sample::numbers;
 
     #[test]
     fn equals_the_definition_for_all_shapes() {

@@ -8,6 +8,8 @@ pub(crate) mod gemm;
 pub(crate) mod int8;
 pub(crate) mod linear;
 pub(crate) mod rows;
+#[cfg(test)]
+mod sample;
 
 /// What a model is computed with: the precision of the products, and the instruction set.
 ///
