@@ -34,7 +34,13 @@ fn every_shape_computes_what_transformers_computes() {
         for kernel in Kernel::available() {
             let encoder = Encoder::load_with(&shape(name), kernel).unwrap();
             assert_eq!(encoder.info().tokens_max, 48, "{name}");
-            let allowed = if kernel.is_in_eight_bits() { 0.06 } else { 2e-5 };
+            // Of the vector's length.
+            let allowed = match kernel.name() {
+                "int8-avx2" | "int8-avx512" => 0.1,
+                name if name.starts_with("int8") => 0.05,
+                name if name.starts_with("bf16") => 0.02,
+                _ => 1e-5,
+            };
             let texts = expected.iter();
             let chunks: Vec<TokenIds> = texts.map(|text| encoder.tokenizer().encode(&text.text)).collect();
             let vectors = embed(&encoder, &chunks);
@@ -42,7 +48,9 @@ fn every_shape_computes_what_transformers_computes() {
                 expected.iter().zip(&chunks).zip(vectors.chunks(encoder.info().dimensions))
             {
                 assert_eq!(chunk.as_slice(), text.ids, "{name}: {:?}", text.text);
-                let difference = got.iter().zip(&text.vector).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+                let length = |x: &mut dyn Iterator<Item = f32>| x.map(|x| x * x).sum::<f32>().sqrt();
+                let apart = length(&mut got.iter().zip(&text.vector).map(|(a, b)| a - b));
+                let difference = apart / length(&mut text.vector.iter().copied());
                 assert!(
                     difference < allowed,
                     "{name} on {}: {:?} is off by {difference}",

@@ -1,61 +1,60 @@
 //! The first step: a token's vector is the sum of its word's, its position's and its segment's, normalised.
 
 use crate::EmbedError;
-use crate::kernel::rows;
+use crate::kernel::lines::Lines;
+use crate::kernel::rows::Norm;
 use crate::model::folder::BertConfig;
 
-use super::Network;
-use super::scratch::Scratch;
-use super::weights::{Tensor, Weights};
+use super::Shape;
+use super::weights::Weights;
 
-/// The lookup tables. Only the rows of words that occur are ever read from disk.
+/// The lookup tables.
 pub(super) struct Embeddings {
-    words: Tensor,
-    positions: Tensor,
-    segments: Tensor,
-    gamma: Tensor,
-    beta: Tensor,
+    words: Vec<f32>,
+    /// A lone text is all one segment, the first, so its vector is a part of each position's.
+    positions: Vec<f32>,
+    pub(super) norm: Norm,
 }
 
 impl Embeddings {
-    pub(super) fn find(weights: &Weights, prefix: &str, bert: &BertConfig) -> Result<Self, EmbedError> {
+    pub(super) fn read(
+        weights: &Weights,
+        prefix: &str,
+        bert: &BertConfig,
+        shape: &Shape,
+    ) -> Result<Self, EmbedError> {
         let hidden = bert.hidden_size;
-        let find = |name: &str, shape: &[usize]| weights.tensor(&format!("{prefix}embeddings.{name}"), shape);
-        Ok(Self {
-            words: find("word_embeddings.weight", &[bert.vocab_size, hidden])?,
-            positions: find("position_embeddings.weight", &[bert.max_position_embeddings, hidden])?,
-            segments: find("token_type_embeddings.weight", &[bert.type_vocab_size, hidden])?,
-            gamma: find("LayerNorm.weight", &[hidden])?,
-            beta: find("LayerNorm.bias", &[hidden])?,
-        })
+        let read = |name: &str, shape: &[usize]| weights.read(&format!("{prefix}embeddings.{name}"), shape);
+        let words = read("word_embeddings.weight", &[bert.vocab_size, hidden])?;
+        let mut positions = read("position_embeddings.weight", &[bert.max_position_embeddings, hidden])?;
+        let segments = read("token_type_embeddings.weight", &[bert.type_vocab_size, hidden])?;
+        for position in positions.chunks_exact_mut(hidden) {
+            for (sum, segment) in position.iter_mut().zip(&segments) {
+                *sum += segment;
+            }
+        }
+        let norm = shape.norm(read("LayerNorm.weight", &[hidden])?, read("LayerNorm.bias", &[hidden])?);
+        Ok(Self { words, positions, norm })
     }
 
-    /// Fills `scratch.hidden`.
-    pub(super) fn write(&self, network: &Network, sequences: &[&[u32]], scratch: &mut Scratch) {
-        let (weights, hidden) = (&network.weights, network.shape.hidden);
-        let (words, positions) = (weights.floats(&self.words), weights.floats(&self.positions));
-        let mut rows_out = scratch.hidden.chunks_exact_mut(hidden);
+    /// Writes the sums, row after row.
+    pub(super) fn write<'a>(
+        &self,
+        shape: &Shape,
+        sequences: impl Iterator<Item = &'a [u32]>,
+        hidden: &mut Lines,
+    ) {
+        let mut rows = hidden.floats_mut().chunks_exact_mut(shape.width);
         for sequence in sequences {
-            for ((id, position), row) in
-                sequence.iter().zip(positions.chunks_exact(hidden)).zip(&mut rows_out)
-            {
-                let word = &words[*id as usize * hidden..][..hidden];
+            let positions = self.positions.chunks_exact(shape.hidden);
+            for ((id, position), row) in sequence.iter().zip(positions).zip(&mut rows) {
+                let word = &self.words[*id as usize * shape.hidden..][..shape.hidden];
                 for ((sum, word), position) in row.iter_mut().zip(word).zip(position) {
                     *sum = word + position;
                 }
+                row[shape.hidden..].fill(0.0);
             }
         }
-        // A lone text is all one segment, the first, so its vector is a bias.
-        let segment = &weights.floats(&self.segments)[..hidden];
-        let (gamma, beta) = (weights.floats(&self.gamma), weights.floats(&self.beta));
-        rows::layer_norm(
-            network.shape.kernel,
-            &mut scratch.hidden,
-            segment,
-            gamma,
-            beta,
-            network.shape.epsilon,
-        );
     }
 }
 

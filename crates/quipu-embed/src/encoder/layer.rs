@@ -1,151 +1,108 @@
 //! One transformer layer: attention, then feed-forward, each added to its input and normalised.
+//!
+//! Attention takes sequence after sequence. All the rest takes blocks of rows from one product to the next, so that what
+//! lies between them stays in the caches.
 
-use crate::EmbedError;
-use crate::Kernel;
-use crate::kernel::int8::{self, Packed, Rows};
-use crate::kernel::linear::{Weight, linear};
-use crate::kernel::{Input, rows};
+use crate::kernel::attention::Attend;
+use crate::kernel::pack::Packed;
+use crate::kernel::product::{Out, Product};
+use crate::kernel::rows::{Activate, Norm, Normalise, Prepare, Target};
 
-use super::attention::Attention;
-use super::feed_forward::FeedForward;
 use super::scratch::Scratch;
-use super::weights::{Tensor, Weights};
-use super::{Network, Shape};
+use super::smoothing::Input;
+use super::{BLOCK_ROWS, Shape};
 
 /// The weights of one layer.
 #[derive(Debug)]
 pub(super) struct Layer {
-    attention: Attention,
-    feed_forward: FeedForward,
-}
-
-/// `y = x·Wᵀ + b`, W stored as outputs × inputs.
-pub(super) struct Linear {
-    weight: Matrix,
-    bias: Tensor,
-    inputs: usize,
-    outputs: usize,
-}
-
-/// A weight matrix as the kernel takes it.
-enum Matrix {
-    /// As it is in the file.
-    F32(Tensor),
-    Int8(Packed),
-}
-
-/// A projection whose result is added to what it started from, then normalised: the end of both half layers.
-#[derive(Debug)]
-pub(super) struct Residual {
-    linear: Linear,
-    gamma: Tensor,
-    beta: Tensor,
+    /// Queries, keys and values of all heads.
+    pub(super) project: Packed,
+    /// What attention gathered, to where it is added.
+    pub(super) output: Packed,
+    pub(super) output_norm: Norm,
+    /// Into the wider vector of the feed-forward half, and back.
+    pub(super) widen: Packed,
+    pub(super) narrow: Packed,
+    pub(super) narrow_norm: Norm,
 }
 
 impl Layer {
-    pub(super) fn find(
-        weights: &Weights,
-        prefix: &str,
-        number: usize,
-        shape: Shape,
-    ) -> Result<Self, EmbedError> {
-        let prefix = format!("{prefix}encoder.layer.{number}");
-        Ok(Self {
-            attention: Attention::find(weights, &format!("{prefix}.attention"), shape)?,
-            feed_forward: FeedForward::find(weights, &prefix, shape)?,
-        })
+    /// `scratch.prepared` to `scratch.projected`.
+    pub(super) fn project(&self, shape: &Shape, tokens: usize, scratch: &mut Scratch) {
+        let row_words = shape.projected_words();
+        let rows = scratch.projected.words_mut().chunks_mut(BLOCK_ROWS * row_words);
+        for (first, out) in (0..tokens).step_by(BLOCK_ROWS).zip(rows) {
+            let count = BLOCK_ROWS.min(tokens - first);
+            let (rows, weights, out) = (&scratch.prepared, &self.project, Out::Words(out));
+            shape.kernel.run(Product { rows, first, count, weights, out });
+        }
     }
 
-    /// `scratch.hidden` in, `scratch.hidden` out.
-    pub(super) fn apply(&self, network: &Network, sequences: &[&[u32]], scratch: &mut Scratch) {
-        self.attention.apply(network, sequences, scratch);
-        self.feed_forward.apply(network, scratch);
-    }
-}
-
-impl Linear {
-    pub(super) fn find(
-        weights: &Weights,
-        name: &str,
-        (inputs, outputs): (usize, usize),
-        kernel: Kernel,
-    ) -> Result<Self, EmbedError> {
-        let stored = weights.tensor(&format!("{name}.weight"), &[outputs, inputs])?;
-        let weight = if kernel.is_in_eight_bits() {
-            Matrix::Int8(Packed::new(weights.floats(&stored), inputs))
-        } else {
-            Matrix::F32(stored)
-        };
-        Ok(Self { weight, bias: weights.tensor(&format!("{name}.bias"), &[outputs])?, inputs, outputs })
+    /// `scratch.projected` to `scratch.context`.
+    pub(super) fn attend(&self, shape: &Shape, lengths: impl Iterator<Item = usize>, scratch: &mut Scratch) {
+        let Scratch { projected, attention, context, .. } = scratch;
+        let row_words = shape.projected_words();
+        let mut first = 0;
+        for length in lengths {
+            shape.kernel.run(Attend {
+                projected: &projected.words()[first * row_words..],
+                row_words,
+                length,
+                heads: shape.heads,
+                head: shape.head,
+                buffers: attention,
+                context: &mut context.floats_mut()[first * shape.context..],
+                context_width: shape.context,
+            });
+            first += length;
+        }
     }
 
-    pub(super) fn bias<'a>(&'a self, weights: &'a Weights) -> &'a [f32] {
-        weights.floats(&self.bias)
-    }
-
-    /// `out ← input·Wᵀ`, or `out ← out + input·Wᵀ` if `add`, without the bias. `out`'s rows start `row_stride` apart.
-    pub(super) fn product(
+    /// `scratch.context` and `scratch.hidden` to `scratch.hidden`, prepared for the layer `next` if there is one.
+    pub(super) fn feed_forward(
         &self,
-        network: &Network,
-        input: Input<'_>,
-        add: bool,
-        out: &mut [f32],
-        row_stride: usize,
+        number: usize,
+        next: Option<&Self>,
+        shape: &Shape,
+        tokens: usize,
+        scratch: &mut Scratch,
     ) {
-        let kernel = network.shape.kernel;
-        match (&self.weight, input) {
-            (Matrix::F32(tensor), Input::F32(input)) => {
-                let numbers = network.weights.floats(tensor);
-                let weight = Weight { numbers, inputs: self.inputs, outputs: self.outputs };
-                linear(kernel, input, weight, add, out, row_stride);
+        let (kernel, width) = (shape.kernel, shape.width);
+        let Scratch { hidden, prepared, context, wide, block: [gathered, attended, widened], maxima, .. } =
+            scratch;
+        for first in (0..tokens).step_by(BLOCK_ROWS) {
+            let count = BLOCK_ROWS.min(tokens - first);
+            let hidden = &mut hidden.floats_mut()[first * width..][..count * width];
+            let context = &context.floats()[first * shape.context..][..count * shape.context];
+            let wide = &mut wide.floats_mut()[..count * shape.wide];
+            if let Some(maxima) = maxima {
+                maxima.note(number, Input::Context, context);
             }
-            (Matrix::Int8(weight), Input::Int8(rows)) => {
-                int8::linear(kernel, rows, weight, add, out, row_stride)
+            let target = Target { weights: &self.output, rows: gathered, first: 0 };
+            kernel.run(Prepare { rows: context, width: shape.context, target });
+            multiply(shape, gathered, count, &self.output, Out::Add(hidden));
+            let target = Target { weights: &self.widen, rows: attended, first: 0 };
+            kernel.run(Normalise { rows: hidden, norm: &self.output_norm, target: Some(target) });
+            if let Some(maxima) = maxima {
+                maxima.note(number, Input::Attended, hidden);
             }
-            _ => unreachable!("inputs are prepared by the kernel that the weights were made for"),
+            multiply(shape, attended, count, &self.widen, Out::Store(wide));
+            let target = Target { weights: &self.narrow, rows: widened, first: 0 };
+            kernel.run(Activate { rows: wide, width: shape.wide, target });
+            if let Some(maxima) = maxima {
+                maxima.note(number, Input::Wide, wide);
+            }
+            multiply(shape, widened, count, &self.narrow, Out::Add(hidden));
+            let target = next.map(|next| Target { weights: &next.project, rows: prepared, first });
+            kernel.run(Normalise { rows: hidden, norm: &self.narrow_norm, target });
+            if let (Some(maxima), Some(_)) = (&mut *maxima, next) {
+                maxima.note(number + 1, Input::Hidden, hidden);
+            }
         }
     }
 }
 
-impl Residual {
-    pub(super) fn find(
-        weights: &Weights,
-        name: &str,
-        (inputs, outputs): (usize, usize),
-        kernel: Kernel,
-    ) -> Result<Self, EmbedError> {
-        Ok(Self {
-            linear: Linear::find(weights, &format!("{name}.dense"), (inputs, outputs), kernel)?,
-            gamma: weights.tensor(&format!("{name}.LayerNorm.weight"), &[outputs])?,
-            beta: weights.tensor(&format!("{name}.LayerNorm.bias"), &[outputs])?,
-        })
-    }
-
-    /// `hidden ← norm(hidden + input·Wᵀ + b)`; the product adds onto `hidden` itself, which saves a pass over memory.
-    pub(super) fn apply(&self, network: &Network, input: &[f32], quantised: &mut Rows, hidden: &mut [f32]) {
-        let weights = &network.weights;
-        let input = network.shape.kernel.prepare(input, self.linear.inputs, quantised);
-        self.linear.product(network, input, true, hidden, network.shape.hidden);
-        let (gamma, beta) = (weights.floats(&self.gamma), weights.floats(&self.beta));
-        rows::layer_norm(
-            network.shape.kernel,
-            hidden,
-            self.linear.bias(weights),
-            gamma,
-            beta,
-            network.shape.epsilon,
-        );
-    }
-}
-
-impl std::fmt::Debug for Linear {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(formatter, "Linear({} → {})", self.inputs, self.outputs)
-    }
-}
-
-impl std::fmt::Debug for Tensor {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str("Tensor")
-    }
+/// A product of a block.
+fn multiply(shape: &Shape, rows: &crate::kernel::rows::Rows, count: usize, weights: &Packed, out: Out<'_>) {
+    shape.kernel.run(Product { rows, first: 0, count, weights, out });
 }

@@ -1,35 +1,44 @@
-//! The sentence encoder: BERT's forward pass in f32 over packed sequences of any lengths, without padding.
+//! The sentence encoder: BERT's forward pass over packed sequences of any lengths, without padding.
 //!
-//! A batch is one matrix of all its tokens. Each projection is one product over that matrix ([`feed_forward`] and the
-//! projections in [`layer`]); only [`attention`] looks at one sequence at a time. [`pool`] makes one vector of each
-//! sequence. Weights stay in their mapped file ([`weights`]); working memory is a [`Scratch`], reused.
+//! A batch is one matrix of all its tokens, which goes through [`embeddings`], layer after [`layer`] and [`pool`]. What a
+//! model's file says is read once ([`weights`]), put together ([`assemble`], [`smoothing`]) and packed for the kernel; it
+//! is not needed afterwards. Working memory is a [`Scratch`], reused.
 
-mod attention;
+mod assemble;
 mod embeddings;
-mod feed_forward;
 mod layer;
 mod pool;
 mod scratch;
+mod smoothing;
 mod weights;
 
+use std::cmp::Reverse;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use sha2::{Digest, Sha256};
 
-use crate::model::folder::{ModelFolder, Pooling, TOKENIZER_FILE, WEIGHTS_FILE};
-use crate::{EmbedError, Embedder, Kernel, ModelInfo, TokenIds, Tokenizer, plan_batches};
+use crate::kernel::attention::HEAD;
+use crate::kernel::pack::{INPUTS, padded};
+use crate::kernel::rows::{Norm, Normalise, Target};
+use crate::kernel::{PANEL, ROWS};
+use crate::model::folder::{BertConfig, ModelFolder, Pooling, TOKENIZER_FILE, WEIGHTS_FILE};
+use crate::{EmbedError, Embedder, Kernel, ModelInfo, TokenIds, Tokenizer};
 use embeddings::Embeddings;
 use layer::Layer;
 use scratch::Scratch;
+use smoothing::{Input, Maxima};
 use weights::Weights;
 
 /// Tokens of one batch inside [`Encoder::embed_into`], and the budget to cut by outside of it: few enough that the
-/// working memory (about 14 kB a token for hidden size 384) stays near the second-level cache, enough that reading
+/// working memory (about 5 kB a token for hidden size 384) stays near the second-level cache, enough that reading
 /// the weights once a batch costs nothing.
 pub const BATCH_TOKENS: usize = 512;
 
-/// Enters the fingerprint; to be raised whenever the arithmetic changes more than rounding.
+/// Rows that are taken from one product to the next, so that what lies between stays in the caches.
+const BLOCK_ROWS: usize = 4 * ROWS;
+
+/// Enters the fingerprint; to be raised whenever the arithmetic changes more than a kernel may differ from another.
 const ARITHMETIC_VERSION: &str = "quipu-embed f32 1";
 
 /// A loaded model of the BERT family, ready to embed. One per process is enough: share it by reference.
@@ -45,7 +54,6 @@ pub struct Encoder {
 /// The architecture and its numbers.
 #[derive(Debug)]
 struct Network {
-    weights: Weights,
     embeddings: Embeddings,
     layers: Vec<Layer>,
     shape: Shape,
@@ -54,11 +62,19 @@ struct Network {
 }
 
 /// What all layers share: their sizes, and what they are computed with.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Shape {
     hidden: usize,
     intermediate: usize,
     heads: usize,
+    /// `hidden` in whole panels, and `intermediate`.
+    width: usize,
+    wide: usize,
+    /// A head's numbers, and those of all heads, in whole registers.
+    head: usize,
+    context: usize,
+    /// Queries, keys and values of all heads, in whole panels.
+    projected: usize,
     epsilon: f32,
     vocabulary: usize,
     kernel: Kernel,
@@ -90,7 +106,7 @@ impl Encoder {
             licence: folder.licence.clone(),
             prompts: folder.prompts.clone(),
         };
-        let network = Network::build(weights, &folder, kernel)?;
+        let network = Network::build(&weights, &folder, kernel)?;
         Ok(Self { info, tokenizer, network, idle: Mutex::new(Vec::new()) })
     }
 
@@ -120,6 +136,53 @@ impl Encoder {
         Ok(())
     }
 
+    /// Batch after batch, longest sequences first: which are together decides only speed.
+    fn embed_with(
+        &self,
+        chunks: &[TokenIds],
+        out: &mut [f32],
+        scratch: &mut Scratch,
+    ) -> Result<(), EmbedError> {
+        let mut order = std::mem::take(&mut scratch.order);
+        order.clear();
+        order.extend(0..chunks.len());
+        order.sort_unstable_by_key(|&index| (Reverse(chunks[index].len()), index));
+        let mut rest = &order[..];
+        let mut result = Ok(());
+        while !rest.is_empty() {
+            let (batch, after) = rest.split_at(batch_length(rest, chunks));
+            self.network.forward(chunks, batch, scratch);
+            result = result.and(self.pool(chunks, batch, scratch, out));
+            rest = after;
+        }
+        scratch.order = order;
+        result
+    }
+
+    /// Makes the vectors of a batch.
+    fn pool(
+        &self,
+        chunks: &[TokenIds],
+        batch: &[usize],
+        scratch: &mut Scratch,
+        out: &mut [f32],
+    ) -> Result<(), EmbedError> {
+        let (shape, dimensions) = (&self.network.shape, self.info.dimensions);
+        let mut rest = scratch.hidden.floats();
+        let pooled = scratch.pooled.floats_mut();
+        for &index in batch {
+            let (tokens, after) = rest.split_at(chunks[index].len() * shape.width);
+            let vector = &mut out[index * dimensions..][..dimensions];
+            self.network.pool(shape, tokens, &mut pooled[..shape.width], vector);
+            if !vector.iter().all(|x| x.is_finite()) {
+                let problem = "its vector is not finite: the model's weights are too large".to_owned();
+                return Err(EmbedError::Input { index, problem });
+            }
+            rest = after;
+        }
+        Ok(())
+    }
+
     fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Scratch>> {
         // A panic elsewhere leaves the list of buffers whole: buffers are taken out of it while in use.
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
@@ -137,50 +200,99 @@ impl Embedder for Encoder {
 
     fn embed_into(&self, chunks: &[TokenIds], out: &mut [f32]) -> Result<(), EmbedError> {
         self.check(chunks, out)?;
-        let lengths: Vec<usize> = chunks.iter().map(TokenIds::len).collect();
         let mut scratch = self.idle().pop().unwrap_or_default();
-        for batch in plan_batches(&lengths, BATCH_TOKENS) {
-            let sequences: Vec<&[u32]> = batch.iter().map(|&index| chunks[index].as_slice()).collect();
-            self.network.forward(&sequences, &mut scratch);
-            let dimensions = self.info.dimensions;
-            for (&index, vector) in batch.iter().zip(scratch.pooled.chunks_exact(dimensions)) {
-                out[index * dimensions..][..dimensions].copy_from_slice(vector);
-            }
-        }
+        let result = self.embed_with(chunks, out, &mut scratch);
         self.idle().push(scratch);
-        Ok(())
+        result
     }
 }
 
 impl Network {
-    fn build(weights: Weights, folder: &ModelFolder, kernel: Kernel) -> Result<Self, EmbedError> {
+    fn build(weights: &Weights, folder: &ModelFolder, kernel: Kernel) -> Result<Self, EmbedError> {
         let bert = &folder.bert;
-        let shape = Shape {
+        let shape = Shape::new(bert, kernel);
+        // A BertModel saved from inside a task model has its tensors under "bert.".
+        let prefix = if weights.has("bert.embeddings.word_embeddings.weight") { "bert." } else { "" };
+        let embeddings = Embeddings::read(weights, prefix, bert, &shape)?;
+        let numbers = 0..bert.num_hidden_layers;
+        let maxima = if kernel.is_in_eight_bits() {
+            let mut hash = Sha256::new();
+            weights.fingerprint(&mut hash)?;
+            let key: String = hash.finalize()[..8].iter().map(|byte| format!("{byte:02x}")).collect();
+            Some(Maxima::of(&folder.path, &key, numbers.len(), &shape)?)
+        } else {
+            None
+        };
+        let layers = numbers.map(|number| Layer::assemble(weights, prefix, number, &shape, maxima.as_ref()));
+        let layers = layers.collect::<Result<_, _>>()?;
+        Ok(Self { embeddings, layers, shape, pooling: folder.pooling, normalised: folder.normalised })
+    }
+
+    /// From the tokens of the `batch` of `chunks` to `scratch.hidden`.
+    fn forward(&self, chunks: &[TokenIds], batch: &[usize], scratch: &mut Scratch) {
+        let shape = &self.shape;
+        let sequences = || batch.iter().map(|&index| chunks[index].as_slice());
+        let tokens = sequences().map(<[u32]>::len).sum();
+        let longest = sequences().map(<[u32]>::len).max().unwrap_or(0);
+        let Some(first) = self.layers.first() else { return };
+        scratch.fit(tokens, longest, shape, first);
+        self.embeddings.write(shape, sequences(), &mut scratch.hidden);
+        let rows = &mut scratch.hidden.floats_mut()[..tokens * shape.width];
+        let target = Target { weights: &first.project, rows: &mut scratch.prepared, first: 0 };
+        shape.kernel.run(Normalise { rows: &mut *rows, norm: &self.embeddings.norm, target: Some(target) });
+        if let Some(maxima) = &mut scratch.maxima {
+            maxima.note(0, Input::Hidden, rows);
+        }
+        for (number, layer) in self.layers.iter().enumerate() {
+            layer.project(shape, tokens, scratch);
+            layer.attend(shape, sequences().map(<[u32]>::len), scratch);
+            layer.feed_forward(number, self.layers.get(number + 1), shape, tokens, scratch);
+        }
+    }
+}
+
+impl Shape {
+    fn new(bert: &BertConfig, kernel: Kernel) -> Self {
+        let heads = bert.num_attention_heads;
+        let head = (bert.hidden_size / heads).next_multiple_of(HEAD);
+        Self {
             hidden: bert.hidden_size,
             intermediate: bert.intermediate_size,
-            heads: bert.num_attention_heads,
+            heads,
+            width: bert.hidden_size.next_multiple_of(PANEL),
+            wide: bert.intermediate_size.next_multiple_of(PANEL),
+            head,
+            context: (heads * head).next_multiple_of(INPUTS),
+            projected: (3 * heads * head).next_multiple_of(PANEL),
             epsilon: bert.layer_norm_eps,
             vocabulary: bert.vocab_size,
             kernel,
-        };
-        // A BertModel saved from inside a task model has its tensors under "bert.".
-        let prefix = if weights.has("bert.embeddings.word_embeddings.weight") { "bert." } else { "" };
-        let embeddings = Embeddings::find(&weights, prefix, bert)?;
-        let layers: Result<Vec<Layer>, EmbedError> =
-            (0..bert.num_hidden_layers).map(|number| Layer::find(&weights, prefix, number, shape)).collect();
-        let (pooling, normalised) = (folder.pooling, folder.normalised);
-        Ok(Self { embeddings, layers: layers?, weights, shape, pooling, normalised })
+        }
     }
 
-    /// Fills `scratch.pooled` with one vector per sequence.
-    fn forward(&self, sequences: &[&[u32]], scratch: &mut Scratch) {
-        scratch.fit(sequences, self.shape);
-        self.embeddings.write(self, sequences, scratch);
-        for layer in &self.layers {
-            layer.apply(self, sequences, scratch);
-        }
-        pool::pool(self, sequences, scratch);
+    /// Words of a row of queries, keys and values.
+    fn projected_words(&self) -> usize {
+        self.projected / self.kernel.numbers_in_attention()
     }
+
+    fn norm(&self, gamma: Vec<f32>, beta: Vec<f32>) -> Norm {
+        Norm {
+            gamma: padded(&gamma, self.width),
+            beta: padded(&beta, self.width),
+            count: self.hidden,
+            epsilon: self.epsilon,
+        }
+    }
+}
+
+/// How many of the first of `rest` make a batch: as many as the budget takes, and one at least.
+fn batch_length(rest: &[usize], chunks: &[TokenIds]) -> usize {
+    let mut tokens = 0;
+    let fits = |index: &&usize| {
+        tokens += chunks[**index].len();
+        tokens <= BATCH_TOKENS
+    };
+    rest.iter().take_while(fits).count().max(1)
 }
 
 fn check_tokenizer(folder: &ModelFolder, tokenizer: &Tokenizer) -> Result<(), EmbedError> {
@@ -200,6 +312,6 @@ fn fingerprint(folder: &ModelFolder, weights: &Weights) -> Result<[u8; 32], Embe
         hash.update((part.len() as u64).to_le_bytes());
         hash.update(&part);
     }
-    weights.fingerprint(&mut hash);
+    weights.fingerprint(&mut hash)?;
     Ok(hash.finalize().into())
 }

@@ -1,111 +1,259 @@
-//! The weights of a model, straight out of its mapped safetensors file: one copy in the whole process, shared with
-//! other processes through the page cache, and no time spent reading what a query never touches (the embedding table
-//! is half of the file).
+//! Reads the tensors of a safetensors file, each when it is asked for, into memory of its own.
+//!
+//! The file is neither mapped nor kept open: what becomes of it after loading is nobody's concern.
 
-mod mapping;
-
-use std::ops::Range;
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
-use safetensors::{Dtype, SafeTensors};
+use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
 use crate::EmbedError;
-use mapping::Mapping;
 
 /// Windows of each tensor that go into the fingerprint, and the bytes of each.
 const FINGERPRINT_WINDOWS: usize = 16;
 const FINGERPRINT_WINDOW_BYTES: usize = 64;
 
+/// The longest header that is read; a large model's has some hundred kilobytes.
+const HEADER_BYTES_MAX: u64 = 16 << 20;
+
+/// The bytes before the header, which hold its length.
+const LENGTH_BYTES: usize = 8;
+
 /// An open weights file.
 pub(crate) struct Weights {
-    file: PathBuf,
-    mapping: Mapping,
-    header_bytes: usize,
-    header: safetensors::tensor::Metadata,
+    path: PathBuf,
+    file: File,
+    header: Vec<u8>,
+    tensors: BTreeMap<String, Tensor>,
 }
 
-/// One tensor: a place in the mapping, or a copy where the file does not align it for f32.
-pub(crate) enum Tensor {
-    Mapped(Range<usize>),
-    Copied(Box<[f32]>),
+/// What the header says of a tensor.
+#[derive(Debug, Deserialize)]
+struct Tensor {
+    dtype: String,
+    shape: Vec<usize>,
+    /// Its first byte and the one after its last, counted from the end of the header.
+    data_offsets: (usize, usize),
+}
+
+/// How a number is stored.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Format {
+    F32,
+    F16,
+    Bf16,
 }
 
 impl Weights {
-    /// Maps the file and checks its header against its length.
-    pub(crate) fn open(file: &Path) -> Result<Self, EmbedError> {
-        let mapping = Mapping::open(file).map_err(|source| EmbedError::Read { file: file.into(), source })?;
-        let parsed = SafeTensors::read_metadata(mapping.bytes());
-        let (header_length, header) =
-            parsed.map_err(|error| EmbedError::Weights { file: file.into(), problem: error.to_string() })?;
-        // Eight bytes before the header hold its length.
-        let header_bytes = 8 + header_length;
-        let expected = header_bytes + header.data_len();
-        if mapping.bytes().len() != expected {
-            let problem = format!("it has {} bytes, its header says {expected}", mapping.bytes().len());
-            return Err(EmbedError::Weights { file: file.into(), problem });
+    /// Opens the file and checks its header against its length.
+    pub(crate) fn open(path: &Path) -> Result<Self, EmbedError> {
+        let unread = |source| EmbedError::Read { file: path.into(), source };
+        let broken = |problem: String| EmbedError::Weights { file: path.into(), problem };
+        let mut file = File::open(path).map_err(unread)?;
+        let bytes = file.metadata().map_err(unread)?.len();
+        let mut length = [0; LENGTH_BYTES];
+        if bytes < LENGTH_BYTES as u64 {
+            return Err(broken(format!("it has {bytes} bytes, which is no safetensors file")));
         }
-        Ok(Self { file: file.into(), mapping, header_bytes, header })
+        file.read_exact(&mut length).map_err(unread)?;
+        let header_bytes = u64::from_le_bytes(length);
+        if header_bytes > HEADER_BYTES_MAX || header_bytes > bytes - LENGTH_BYTES as u64 {
+            return Err(broken(format!("it has {bytes} bytes and says that its header has {header_bytes}")));
+        }
+        let mut header = length.to_vec();
+        header.resize(LENGTH_BYTES + header_bytes as usize, 0);
+        file.read_exact(&mut header[LENGTH_BYTES..]).map_err(unread)?;
+        let tensors = parse(&header[LENGTH_BYTES..]).map_err(broken)?;
+        let ends = tensors.values().map(|tensor| tensor.data_offsets.1);
+        let expected = header.len() as u64 + ends.max().unwrap_or(0) as u64;
+        if bytes != expected {
+            return Err(broken(format!("it has {bytes} bytes, its header says {expected}")));
+        }
+        Ok(Self { path: path.into(), file, header, tensors })
     }
 
     /// Whether a tensor of this name exists.
     pub(crate) fn has(&self, name: &str) -> bool {
-        self.header.info(name).is_some()
+        self.tensors.contains_key(name)
     }
 
-    /// Finds a tensor and checks its type and shape.
-    pub(crate) fn tensor(&self, name: &str, shape: &[usize]) -> Result<Tensor, EmbedError> {
-        let info = self.header.info(name);
-        let info =
-            info.ok_or_else(|| EmbedError::MissingTensor { file: self.file.clone(), tensor: name.into() })?;
-        if info.dtype != Dtype::F32 || info.shape != shape {
+    /// The numbers of a tensor of this shape, all of them finite.
+    pub(crate) fn read(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, EmbedError> {
+        let Some(tensor) = self.tensors.get(name) else {
+            return Err(EmbedError::MissingTensor { file: self.path.clone(), tensor: name.into() });
+        };
+        let (start, end) = tensor.data_offsets;
+        let count: usize = shape.iter().product();
+        let format =
+            tensor.format().filter(|format| tensor.shape == shape && end - start == count * format.bytes());
+        let Some(format) = format else {
             return Err(EmbedError::WrongTensor {
-                file: self.file.clone(),
+                file: self.path.clone(),
                 tensor: name.into(),
                 expected: shape.into(),
-                found: format!("{:?} {:?}", info.dtype, info.shape),
+                found: format!("{} {:?} in {} bytes", tensor.dtype, tensor.shape, end - start),
             });
+        };
+        let mut numbers = vec![0.0_f32; count];
+        self.fill(&mut numbers, format, start)
+            .map_err(|source| EmbedError::Read { file: self.path.clone(), source })?;
+        if !all_finite(&numbers) {
+            let problem = format!("{name} holds a number that is not finite");
+            return Err(EmbedError::Weights { file: self.path.clone(), problem });
         }
-        let (start, end) = info.data_offsets;
-        let range = self.header_bytes + start..self.header_bytes + end;
-        if self.mapping.floats(range.clone()).is_some() {
-            return Ok(Tensor::Mapped(range));
-        }
-        let words = self.mapping.bytes()[range].as_chunks::<4>().0;
-        Ok(Tensor::Copied(words.iter().map(|&word| f32::from_le_bytes(word)).collect()))
+        Ok(numbers)
     }
 
-    /// The numbers of a tensor of this file.
-    pub(crate) fn floats<'a>(&'a self, tensor: &'a Tensor) -> &'a [f32] {
-        match tensor {
-            Tensor::Mapped(range) => self.mapping.floats(range.clone()).unwrap_or_default(),
-            Tensor::Copied(numbers) => numbers,
+    /// Reads numbers from `start` on.
+    fn fill(&self, numbers: &mut [f32], format: Format, start: usize) -> io::Result<()> {
+        if format == Format::F32 {
+            self.read_at(start, bytemuck::cast_slice_mut(numbers))?;
+            if cfg!(target_endian = "big") {
+                for number in numbers {
+                    *number = f32::from_bits(number.to_bits().swap_bytes());
+                }
+            }
+            return Ok(());
         }
+        let mut bytes = vec![0; numbers.len() * format.bytes()];
+        self.read_at(start, &mut bytes)?;
+        let to_f32 = if format == Format::F16 { from_f16 } else { from_bf16 };
+        for (number, &half) in numbers.iter_mut().zip(bytes.as_chunks::<2>().0) {
+            *number = to_f32(u16::from_le_bytes(half));
+        }
+        Ok(())
+    }
+
+    /// Fills `bytes` from `start` on, counted from the end of the header.
+    fn read_at(&self, start: usize, bytes: &mut [u8]) -> io::Result<()> {
+        let mut file = &self.file;
+        file.seek(SeekFrom::Start((self.header.len() + start) as u64))?;
+        file.read_exact(bytes)
     }
 
     /// Adds what tells these weights from others: the header and evenly spaced windows of each tensor.
     ///
     /// Not every byte, because hashing 90 MB would take longer than a whole search may. Training or quantising a model
     /// again changes nearly every number, so two models that differ at all differ in a window.
-    pub(crate) fn fingerprint(&self, hash: &mut Sha256) {
-        let bytes = self.mapping.bytes();
-        hash.update(&bytes[..self.header_bytes]);
+    pub(crate) fn fingerprint(&self, hash: &mut Sha256) -> Result<(), EmbedError> {
+        hash.update(&self.header);
         let mut ranges: Vec<(usize, usize)> =
-            self.header.tensors().values().map(|info| info.data_offsets).collect();
+            self.tensors.values().map(|tensor| tensor.data_offsets).collect();
         ranges.sort_unstable();
+        let mut window = [0; FINGERPRINT_WINDOW_BYTES];
         for (start, end) in ranges {
-            let data = &bytes[self.header_bytes + start..self.header_bytes + end];
-            let last = data.len().saturating_sub(FINGERPRINT_WINDOW_BYTES);
-            for window in 0..FINGERPRINT_WINDOWS {
-                let from = last * window / (FINGERPRINT_WINDOWS - 1);
-                hash.update(&data[from..data.len().min(from + FINGERPRINT_WINDOW_BYTES)]);
+            let length = (end - start).min(FINGERPRINT_WINDOW_BYTES);
+            let last = (end - start).saturating_sub(FINGERPRINT_WINDOW_BYTES);
+            for number in 0..FINGERPRINT_WINDOWS {
+                let from = start + last * number / (FINGERPRINT_WINDOWS - 1);
+                self.read_at(from, &mut window[..length])
+                    .map_err(|source| EmbedError::Read { file: self.path.clone(), source })?;
+                hash.update(&window[..length]);
             }
+        }
+        Ok(())
+    }
+}
+
+impl Tensor {
+    fn format(&self) -> Option<Format> {
+        match &*self.dtype {
+            "F32" => Some(Format::F32),
+            "F16" => Some(Format::F16),
+            "BF16" => Some(Format::Bf16),
+            _ => None,
         }
     }
 }
 
+impl Format {
+    fn bytes(self) -> usize {
+        if self == Self::F32 { 4 } else { 2 }
+    }
+}
+
+/// The tensors of a header, which lie one after another without gaps.
+fn parse(header: &[u8]) -> Result<BTreeMap<String, Tensor>, String> {
+    /// What the format has for notes beside the tensors.
+    const NOTES: &str = "__metadata__";
+    let broken = |error: serde_json::Error| format!("its header cannot be read: {error}");
+    let mut entries: BTreeMap<String, serde_json::Value> = serde_json::from_slice(header).map_err(broken)?;
+    entries.remove(NOTES);
+    let tensors = entries.into_iter().map(|(name, entry)| {
+        let tensor =
+            serde_json::from_value(entry).map_err(|error| format!("its header, at {name}: {error}"))?;
+        Ok((name, tensor))
+    });
+    let tensors: BTreeMap<String, Tensor> = tensors.collect::<Result<_, String>>()?;
+    let mut places: Vec<(usize, usize, &String)> =
+        tensors.iter().map(|(name, tensor)| (tensor.data_offsets.0, tensor.data_offsets.1, name)).collect();
+    places.sort_unstable();
+    let mut end = 0;
+    for (start, after, name) in places {
+        if start != end || after < start {
+            return Err(format!(
+                "its header puts {name} at {start} to {after}, and what is before it ends at {end}"
+            ));
+        }
+        end = after;
+    }
+    Ok(tensors)
+}
+
+/// Whether no number is infinite or none at all.
+fn all_finite(numbers: &[f32]) -> bool {
+    const EXPONENT: u32 = 0x7f80_0000;
+    // Without an early end, so that it is one comparison of sixteen at a time.
+    numbers
+        .chunks(4_096)
+        .all(|chunk| chunk.iter().fold(0, |most, x| most.max(x.to_bits() & EXPONENT)) < EXPONENT)
+}
+
+/// IEEE 754 binary16.
+fn from_f16(half: u16) -> f32 {
+    let (sign, magnitude) = (u32::from(half & 0x8000) << 16, u32::from(half & 0x7fff));
+    let bits = match magnitude {
+        // Infinities and NaN.
+        0x7c00.. => magnitude << 13 | 0x7f80_0000,
+        0x0400.. => (magnitude << 13) + ((127 - 15) << 23),
+        // Without a leading one: multiples of 2⁻²⁴.
+        _ => (magnitude as f32 * 2.0_f32.powi(-24)).to_bits(),
+    };
+    f32::from_bits(sign | bits)
+}
+
+fn from_bf16(half: u16) -> f32 {
+    f32::from_bits(u32::from(half) << 16)
+}
+
 impl std::fmt::Debug for Weights {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Weights").field("file", &self.file).finish_non_exhaustive()
+        formatter.debug_struct("Weights").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn half_precision_is_read_as_it_was_meant() {
+        for (half, number) in [
+            (0x0000, 0.0),
+            (0x8000, -0.0),
+            (0x3c00, 1.0),
+            (0xc000, -2.0),
+            (0x7bff, 65_504.0),
+            (0x0400, 6.103_515_6e-5),
+            (0x0001, 5.960_464_5e-8),
+            (0x03ff, 6.097_555e-5),
+        ] {
+            assert_eq!(from_f16(half).to_bits(), f32::to_bits(number), "{half:#x}");
+        }
+        assert!(from_f16(0x7c00).is_infinite() && from_f16(0xfc01).is_nan());
+        assert_eq!((from_bf16(0x3f80), from_bf16(0xc040)), (1.0, -3.0));
     }
 }
