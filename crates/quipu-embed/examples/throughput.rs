@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use quipu_embed::{BATCH_TOKENS, Embedder, Encoder, Kernel, TokenIds, model, plan_batches};
 
-const PASSES: usize = 3;
+const PASSES: usize = 5;
 const TOKENS_PER_PASS: usize = 2_048;
 
 fn main() -> Result<(), quipu_embed::EmbedError> {

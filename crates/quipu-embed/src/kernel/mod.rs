@@ -48,6 +48,9 @@ enum Arithmetic {
     Int8Avx2,
     #[cfg(target_arch = "x86_64")]
     Bf16Avx512,
+    /// VNNI on registers of AVX2.
+    #[cfg(target_arch = "x86_64")]
+    Int8AvxVnni,
     #[cfg(target_arch = "x86_64")]
     Int8Avx512,
     /// Attention in f32.
@@ -110,6 +113,8 @@ impl Kernel {
             #[cfg(target_arch = "x86_64")]
             Arithmetic::Bf16Avx512 => "bf16-avx512",
             #[cfg(target_arch = "x86_64")]
+            Arithmetic::Int8AvxVnni => "int8-avxvnni",
+            #[cfg(target_arch = "x86_64")]
             Arithmetic::Int8Avx512 => "int8-avx512",
             #[cfg(target_arch = "x86_64")]
             Arithmetic::Int8Vnni => "int8-vnni",
@@ -135,7 +140,7 @@ impl Kernel {
             #[cfg(target_arch = "x86_64")]
             Arithmetic::Int8Avx2 | Arithmetic::Int8Avx512 => Words::Int8Pairs,
             #[cfg(target_arch = "x86_64")]
-            Arithmetic::Int8Vnni | Arithmetic::Int8VnniBf16 => Words::Int8,
+            Arithmetic::Int8AvxVnni | Arithmetic::Int8Vnni | Arithmetic::Int8VnniBf16 => Words::Int8,
         }
     }
 

@@ -1,7 +1,7 @@
 //! Which kernels an x86-64 has, and the one place where a piece of work is compiled for their instructions.
 #![allow(unsafe_code)]
 
-use super::multiply::{Bf16, F32, PairsAvx2, PairsAvx512, Vnni};
+use super::multiply::{AvxVnni, Bf16, F32, PairsAvx2, PairsAvx512, Vnni};
 use super::simd::{Avx2, Avx512};
 use super::{Arithmetic, Operation};
 
@@ -19,6 +19,7 @@ pub(super) fn detect() -> Vec<Arithmetic> {
         (avx512, Arithmetic::F32Avx512),
         (avx2, Arithmetic::Int8Avx2),
         (bf16, Arithmetic::Bf16Avx512),
+        (avx2 && is_x86_feature_detected!("avxvnni"), Arithmetic::Int8AvxVnni),
         (avx512, Arithmetic::Int8Avx512),
         (vnni, Arithmetic::Int8Vnni),
         (vnni && bf16, Arithmetic::Int8VnniBf16),
@@ -39,6 +40,7 @@ pub(super) unsafe fn run(arithmetic: Arithmetic, operation: impl Operation) {
             Arithmetic::F32Avx512 => f32_avx512(operation),
             Arithmetic::Int8Avx2 => int8_avx2(operation),
             Arithmetic::Bf16Avx512 => bf16_avx512(operation),
+            Arithmetic::Int8AvxVnni => int8_avxvnni(operation),
             Arithmetic::Int8Avx512 => int8_avx512(operation),
             Arithmetic::Int8Vnni => int8_vnni(operation),
             Arithmetic::Int8VnniBf16 => int8_vnni_bf16(operation),
@@ -61,11 +63,13 @@ macro_rules! compiled {
     };
     (@proof f32_avx2) => { Avx2::detected() };
     (@proof int8_avx2) => { Avx2::detected() };
+    (@proof int8_avxvnni) => { Avx2::detected() };
     (@proof $other:ident) => { Avx512::detected() };
 }
 
 compiled!(f32_avx2, "avx2,fma", simd, F32::<_, 1>(simd), F32::<_, 1>(simd));
 compiled!(int8_avx2, "avx2,fma", simd, PairsAvx2(simd), F32::<_, 1>(simd));
+compiled!(int8_avxvnni, "avx2,fma,avxvnni", simd, AvxVnni::detected(simd), F32::<_, 1>(simd));
 compiled!(f32_avx512, "avx2,fma,avx512f,avx512bw,avx512vl", simd, F32::<_, 4>(simd), F32::<_, 4>(simd));
 compiled!(int8_avx512, "avx2,fma,avx512f,avx512bw,avx512vl", simd, PairsAvx512(simd), F32::<_, 4>(simd));
 compiled!(

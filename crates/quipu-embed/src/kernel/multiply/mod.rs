@@ -10,11 +10,15 @@
 
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+#[cfg(target_arch = "x86_64")]
+mod avx_vnni;
 mod f32;
 mod int8;
 #[cfg(target_arch = "x86_64")]
 mod pairs;
 
+#[cfg(target_arch = "x86_64")]
+pub(crate) use avx_vnni::AvxVnni;
 #[cfg(target_arch = "x86_64")]
 pub(crate) use avx512::{Bf16, Vnni};
 pub(crate) use f32::F32;
