@@ -1,4 +1,5 @@
-//! Tokens per second of the encoder, for short and long texts, on one and two threads.
+//! Tokens per second of the encoder, for short and long texts, on one and two threads, and of the tokenizer beside the
+//! `tokenizers` library.
 //!
 //! ```text
 //! cargo run -p quipu-embed --example throughput [-- MODEL_FOLDER [KERNEL]]
@@ -9,12 +10,14 @@
 
 use std::time::{Duration, Instant};
 
-use quipu_embed::{BATCH_TOKENS, Embedder, Encoder, Kernel, TokenIds, model, plan_batches};
+use quipu_embed::{BATCH_TOKENS, Embedder, Encoder, Kernel, TokenIds, Tokenizer, model, plan_batches};
 
 const PASSES: usize = 5;
+/// More of them, as each takes little time.
+const TOKENIZER_PASSES: usize = 7;
 const TOKENS_PER_PASS: usize = 2_048;
 
-fn main() -> Result<(), quipu_embed::EmbedError> {
+fn main() -> Result<(), Box<dyn std::error::Error>> {
     let settings = model::Settings::from_environment();
     let argument = std::env::args().nth(1);
     let located = model::locate(&settings, argument.as_deref())?;
@@ -93,20 +96,51 @@ fn thread_time() -> Duration {
     nanoseconds.map_or_else(|| START.elapsed(), Duration::from_nanos)
 }
 
-fn tokenizer_rate(folder: &std::path::Path) -> Result<(), quipu_embed::EmbedError> {
-    let encoder = Encoder::load(folder)?;
-    let text = sample_text();
-    let rate = |pieces: &dyn Fn() -> usize| {
-        let fastest = (0..PASSES).map(|_| {
-            let start = Instant::now();
-            (pieces(), start.elapsed())
-        });
-        fastest.map(|(count, time)| count as f64 / time.as_secs_f64()).fold(0.0, f64::max)
-    };
-    let bare = rate(&|| encoder.tokenizer().pieces(&text).len());
-    let with_offsets = rate(&|| encoder.tokenizer().pieces_with_offsets(&text).len());
-    println!("tokenizer: {bare:.0} tokens/s, {with_offsets:.0} with offsets");
+/// Ours beside the `tokenizers` library, turn by turn: loading, pieces, and pieces with their offsets.
+fn tokenizer_rate(folder: &std::path::Path) -> Result<(), Box<dyn std::error::Error>> {
+    let file = folder.join("tokenizer.json");
+    let (text, library) = (sample_text(), |error| format!("the library: {error}"));
+    let ours = Tokenizer::load(&file, usize::MAX)?;
+    let mut theirs = tokenizers::Tokenizer::from_file(&file).map_err(library)?;
+    theirs.with_truncation(None).map_err(library)?;
+    theirs.with_padding(None);
+    let tokens = ours.pieces(&text).len() as f64;
+    let mut seconds = [[f64::INFINITY; 3]; 2];
+    for _ in 0..TOKENIZER_PASSES {
+        let measured = [
+            cost(|| ours.pieces(&text).len()),
+            cost(|| ours.pieces_with_offsets(&text).len()),
+            cost(|| usize::from(Tokenizer::load(&file, usize::MAX).is_ok())),
+            cost(|| theirs.encode_fast(text.as_str(), false).map_or(0, |pieces| pieces.len())),
+            cost(|| theirs.encode(text.as_str(), false).map_or(0, |pieces| pieces.len())),
+            cost(|| usize::from(tokenizers::Tokenizer::from_file(&file).is_ok())),
+        ];
+        for (least, measured) in seconds.as_flattened_mut().iter_mut().zip(measured) {
+            *least = least.min(measured);
+        }
+    }
+    for (name, [bare, offsets, load]) in ["ours", "library"].into_iter().zip(seconds) {
+        let (bare, offsets) = (tokens / bare, tokens / offsets);
+        println!(
+            "tokenizer, {name:>7}: {bare:>9.0} tokens/s, {offsets:>9.0} with offsets, loads in {:.1} ms",
+            load * 1e3
+        );
+    }
     Ok(())
+}
+
+/// Seconds of a call, over as many calls as the clock needs, which ticks in milliseconds.
+fn cost(run: impl Fn() -> usize) -> f64 {
+    const CLOCK_TICKS: Duration = Duration::from_millis(60);
+    let (start, mut calls) = (thread_time(), 0);
+    loop {
+        std::hint::black_box(run());
+        calls += 1;
+        let elapsed = thread_time() - start;
+        if elapsed >= CLOCK_TICKS {
+            return elapsed.as_secs_f64() / f64::from(calls);
+        }
+    }
 }
 
 fn sample_text() -> String {
