@@ -1,11 +1,11 @@
-//! `cargo xtask deep`: the long forms of the engine's tests, which would take too long for every change.
+//! `cargo xtask deep`: the long forms of tests, most of them the engine's, which would take too long for every change.
 //!
-//! A million simulated graphs, the soak on real threads, loom's models, and AddressSanitizer on the engine and on
-//! whatever else has `unsafe` in it; each step says how long it took, and the first that fails is the last. Simulation
-//! and soak run in the tests' own profile: the engine is optimised there too, and an account that went below nought
-//! would not pass unseen.
+//! A million simulated graphs, the soak on real threads, loom's models, AddressSanitizer on the engine and on whatever
+//! else has `unsafe` in it, and the fuzz targets; each step says how long it took, and the first that fails is the last.
+//! Simulation and soak run in the tests' own profile: the engine is optimised there too, and an account that went
+//! below nought would not pass unseen.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
@@ -36,6 +36,9 @@ const FLOWS: u64 = 40_000;
 /// `--quick` does so many times less.
 const QUICK_DIVISOR: u64 = 20;
 
+/// How long each fuzz target is tried.
+const FUZZ_SECONDS: u64 = 1_200;
+
 /// AddressSanitizer makes everything slower.
 const ADDRESS_DIVISOR: u64 = 20;
 
@@ -46,7 +49,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     timed("wild simulation", || simulate(seed, graphs / WILD_DIVISOR, &["search::random_wild_"]))?;
     timed("soak", || soak(seed, flows))?;
     timed("loom", || loom("quipu-compute").and_then(|()| loom("quipu-flow")))?;
-    timed("address", || address(seed, flows / ADDRESS_DIVISOR))
+    timed("address", || address(seed, flows / ADDRESS_DIVISOR))?;
+    timed("fuzz", || fuzz(seed, FUZZ_SECONDS / divisor))
 }
 
 fn timed(step: &str, run: impl FnOnce() -> Result<()>) -> Result<()> {
@@ -117,9 +121,7 @@ fn loom(package: &str) -> Result<()> {
 /// The engine's tests, and those of the kernels and of the mapping, under AddressSanitizer, which only a nightly
 /// compiler has.
 fn address(seed: u64, flows: u64) -> Result<()> {
-    let Some(host) = nightly_host() else {
-        bail!("no nightly compiler: `rustup toolchain install nightly --profile minimal` brings one")
-    };
+    let host = nightly_host()?;
     let engine = ["--package", "quipu-compute", "--package", "quipu-flow", "--lib", "--tests"];
     // The simulation has one thread and no `unsafe`, and would take most of the time.
     succeed(under_address(&host, seed, flows).args(engine).args(["--", "--skip", "simulation"]))?;
@@ -129,23 +131,50 @@ fn address(seed: u64, flows: u64) -> Result<()> {
 }
 
 fn under_address(host: &str, seed: u64, flows: u64) -> Command {
-    let mut command = Command::new("rustup");
-    command.args(["run", "nightly", "cargo", "test", "--target", host]);
+    let mut command = nightly_cargo();
+    command.args(["test", "--target", host]);
     command.env("RUSTFLAGS", "-Zsanitizer=address -Cunsafe-allow-abi-mismatch=sanitizer");
     // SQLite's one file of C has two private tables of one name.
     command.env("ASAN_OPTIONS", "detect_odr_violation=0");
     command.env("CARGO_TARGET_DIR", kept().join("address"));
-    // What cargo has set for this program is another toolchain's.
-    command.env_remove("RUSTUP_TOOLCHAIN").env_remove("CARGO").env_remove("RUSTC");
     command.env("QUIPU_SEED", seed.to_string()).env("QUIPU_SOAK", flows.to_string());
     command
 }
 
-/// The platform that a nightly compiler, if there is one, builds for.
-fn nightly_host() -> Option<String> {
-    let output = Command::new("rustup").args(["run", "nightly", "rustc", "-vV"]).output().ok()?;
-    let text = String::from_utf8(output.stdout).ok().filter(|_| output.status.success())?;
-    text.lines().find_map(|line| line.strip_prefix("host: ")).map(str::to_owned)
+/// The tokenizer's two targets, each for a time: any file, and any text beside the library, which is slow with long ones.
+/// What they find, and what they found new ways with, stays in their folder.
+fn fuzz(seed: u64, seconds: u64) -> Result<()> {
+    nightly_host()?;
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("crates").join("quipu-embed");
+    let small_file = "-seed_inputs=tests/shapes/cls/tokenizer.json";
+    let targets =
+        [("tokenizer_json", &["-max_len=4096", small_file][..]), ("tokenizer_text", &["-max_len=200"])];
+    for (target, limits) in targets {
+        let mut command = nightly_cargo();
+        command.current_dir(&folder).args(["fuzz", "run", target, "--", "-rss_limit_mb=4096"]).args(limits);
+        // To libFuzzer 0 is any seed.
+        command.arg(format!("-max_total_time={seconds}")).arg(format!("-seed={}", seed + 1));
+        succeed(command.env("CARGO_TARGET_DIR", kept().join("fuzz")))
+            .context("fuzzing, for which `cargo install cargo-fuzz` brings the command")?;
+    }
+    Ok(())
+}
+
+fn nightly_cargo() -> Command {
+    let mut command = Command::new("rustup");
+    command.args(["run", "nightly", "cargo"]);
+    // What cargo has set for this program is another toolchain's.
+    command.env_remove("RUSTUP_TOOLCHAIN").env_remove("CARGO").env_remove("RUSTC");
+    command
+}
+
+/// The platform that the nightly compiler builds for.
+fn nightly_host() -> Result<String> {
+    let output = Command::new("rustup").args(["run", "nightly", "rustc", "-vV"]).output().ok();
+    let output = output.filter(|output| output.status.success()).map(|output| output.stdout);
+    let text = String::from_utf8(output.unwrap_or_default())?;
+    let host = text.lines().find_map(|line| line.strip_prefix("host: ")).map(str::to_owned);
+    host.context("no nightly compiler: `rustup toolchain install nightly --profile minimal` brings one")
 }
 
 fn cargo() -> Command {

@@ -24,7 +24,7 @@ enum Command {
     Eval(eval::Arguments),
     /// Measure the speed of one part on this machine
     Bench(bench::Arguments),
-    /// Run the long forms of the engine's tests: simulation, soak, loom, AddressSanitizer
+    /// Run the long forms of the tests: simulation, soak, loom, AddressSanitizer, fuzzing
     Deep(deep::Arguments),
 }
 
