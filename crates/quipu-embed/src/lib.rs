@@ -5,7 +5,8 @@
 //! 1. [`model`] finds the files of a sentence-transformers model, on disk or over the network.
 //! 2. [`Tokenizer`] turns text into pieces; the chunker packs by them, so nothing is tokenised twice.
 //! 3. [`plan_batches`] cuts many token sequences into batches of a token budget.
-//! 4. [`Encoder`] is the [`Embedder`] of this crate: a BERT forward pass in f32 over packed sequences.
+//! 4. [`Encoder`] is the [`Embedder`] of this crate: a BERT forward pass over packed sequences, in the precision and with the
+//!    instructions of a [`Kernel`].
 //!
 //! Everything that computes is synchronous, single-threaded inside one call and safe to call from many threads at
 //! once. Only [`model`] ever waits, and each of its waits is bounded.
