@@ -30,6 +30,7 @@ mod error;
 mod kernel;
 pub mod model;
 mod tokenizer;
+mod work;
 
 pub use batch::plan_batches;
 pub use embedder::{Embedder, ModelInfo, Prompts};
@@ -37,3 +38,4 @@ pub use encoder::{BATCH_TOKENS, Encoder};
 pub use error::EmbedError;
 pub use kernel::Kernel;
 pub use tokenizer::{TokenIds, Tokenizer};
+pub use work::Work;

@@ -6,6 +6,7 @@
 //! [`Kernel`] and entered through it: [`product`] with weights ([`pack`]), and [`attention`].
 
 pub(crate) mod attention;
+mod ceiling;
 pub(crate) mod lines;
 mod multiply;
 pub(crate) mod pack;
