@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use quipu_embed::EmbedError;
 
+use crate::endpoint::EndpointError;
 use crate::store::StoreError;
 
 /// Why a run, or another dealing with an index, could not be done. What was stored before is intact.
@@ -17,6 +18,9 @@ pub enum IndexError {
     /// The model could not.
     #[error(transparent)]
     Embed(#[from] EmbedError),
+    /// The server that embeds could not, for any file. What had been written before stays.
+    #[error("{0}; what is indexed stays, and `quipu index` goes on from here")]
+    Endpoint(EndpointError),
     /// A path to index is not there.
     #[error("cannot index {}", path.display())]
     Root {

@@ -1,95 +1,26 @@
 //! Runs against real stores with the real model: what becomes of files when workers misbehave, when our own code
 //! does, and how a run is stopped.
 
+mod support;
+
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
-use quipu_embed::{EmbedError, Embedder, Encoder, ModelInfo, TokenIds, Tokenizer, model};
-use quipu_index::run::{Run, RunEnded, RunOptions, RunReport};
-use quipu_index::store::{Configuration, FailureKind, LedgerEntry, Reader, State, Store};
+use quipu_embed::{EmbedError, Embedder, Encoder, ModelInfo, TokenIds, Tokenizer};
+use quipu_index::run::{Embedding, Run, RunEnded, RunOptions};
+use quipu_index::store::{FailureKind, State, Store};
+
+use support::{Place, check_agrees, configuration, encoder, runtime};
 
 /// Smallest pdf that is taken for one; the workers of these tests never look inside.
 const PDF: &[u8] = b"%PDF-1.4\n%%EOF\n";
-
-fn encoder() -> Arc<Encoder> {
-    static ENCODER: OnceLock<Arc<Encoder>> = OnceLock::new();
-    let load = || {
-        let located =
-            model::locate(&model::Settings::from_environment(), None).expect("the model is found or fetched");
-        Arc::new(Encoder::load(&located.folder).expect("the model loads"))
-    };
-    Arc::clone(ENCODER.get_or_init(load))
-}
-
-/// Documents and an index beside them.
-struct Place(tempfile::TempDir);
-
-impl Place {
-    fn with(files: &[(&str, &[u8])]) -> Self {
-        let place = Self(tempfile::tempdir().expect("a temporary folder"));
-        fs::create_dir(place.files()).expect("a folder");
-        for (name, bytes) in files {
-            fs::write(place.files().join(name), bytes).expect("a file");
-        }
-        place
-    }
-
-    fn files(&self) -> PathBuf {
-        self.0.path().canonicalize().expect("it was made").join("files")
-    }
-
-    fn db(&self) -> PathBuf {
-        self.0.path().join("db")
-    }
-
-    /// Options of a run whose worker processes are `program` with `arguments`.
-    fn options(&self, program: &str, arguments: &[&str]) -> RunOptions {
-        RunOptions {
-            roots: vec![self.files()],
-            all_roots: false,
-            memory_bytes: 256 << 20,
-            file_bytes_max: 64 << 20,
-            file_time_max: Duration::from_millis(300),
-            retry_failed: false,
-            prune: false,
-            worker_program: PathBuf::from(program),
-            worker_arguments: arguments.iter().map(Into::into).collect(),
-        }
-    }
-
-    fn run(&self, embedder: Arc<dyn Embedder>, options: &RunOptions) -> RunReport {
-        let store = Store::open_or_create(&self.db(), &configuration()).expect("a store");
-        runtime()
-            .block_on(async { Run::start(store, embedder, options).expect("it starts").join().await })
-            .expect("it ends")
-    }
-
-    fn entry(&self, name: &str) -> LedgerEntry {
-        let path = self.files().join(name);
-        let reader = Reader::open(&self.db()).expect("a reader");
-        reader
-            .entry(path.to_str().expect("UTF-8"))
-            .expect("a look")
-            .unwrap_or_else(|| panic!("{name} has no state"))
-    }
-}
-
-fn configuration() -> Configuration {
-    quipu_index::configuration(encoder().info())
-}
-
-/// One waiting thread: every run must get through with it.
-fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime")
-}
 
 /// A pdf that a worker (`program` with `arguments`) spoils fails with `kind`; the text beside it is indexed.
 fn check_worker(program: &str, arguments: &[&str], kind: FailureKind) {
     let place =
         Place::with(&[("a.pdf", PDF), ("b.txt", b"plain words"), ("c.pdf", b"%PDF-1.4\n%another\n%%EOF\n")]);
-    let report = place.run(encoder(), &place.options(program, arguments));
+    let report = place.run(&place.options(program, arguments));
     assert_eq!((report.files.indexed, report.files.failed, report.files.pending), (1, 2, 0), "{report:?}");
     for name in ["a.pdf", "c.pdf"] {
         let entry = place.entry(name);
@@ -114,7 +45,7 @@ fn a_worker_that_eats_memory_fails_its_file() {
         file_time_max: Duration::from_secs(60),
         ..place.options("sh", &["-c", "exec tail /dev/zero"])
     };
-    let report = place.run(encoder(), &options);
+    let report = place.run(&options);
     assert_eq!((report.files.indexed, report.files.failed), (1, 1), "{report:?}");
     assert_eq!(place.entry("a.pdf").kind, Some(FailureKind::Memory));
 }
@@ -136,12 +67,12 @@ fn a_transient_failure_is_tried_three_times_and_then_on_demand() {
     let place = Place::with(&[("a.pdf", PDF)]);
     let options = place.options("sh", &["-c", "exit 1"]);
     for attempt in 1..=3 {
-        let report = place.run(encoder(), &options);
+        let report = place.run(&options);
         assert_eq!((report.run.failed, place.entry("a.pdf").attempts), (1, attempt), "{report:?}");
     }
-    assert_eq!(place.run(encoder(), &options).run.failed, 0);
+    assert_eq!(place.run(&options).run.failed, 0);
     let again = RunOptions { retry_failed: true, ..options };
-    assert_eq!(place.run(encoder(), &again).run.failed, 1);
+    assert_eq!(place.run(&again).run.failed, 1);
 }
 
 /// An embedder that panics on texts of a certain length.
@@ -166,7 +97,7 @@ impl Embedder for Touchy {
 fn a_panic_while_embedding_fails_the_guilty_document_alone() {
     let place =
         Place::with(&[("a.txt", b"word"), ("b.txt", b"several words"), ("c.txt", b"and several more")]);
-    let report = place.run(Arc::new(Touchy(encoder())), &place.options("sleep", &["1"]));
+    let report = place.run_on(Embedding::cores(Arc::new(Touchy(encoder()))), &place.options("sleep", &["1"]));
     assert_eq!((report.files.indexed, report.files.failed), (2, 1), "{report:?}");
     let entry = place.entry("a.txt");
     assert_eq!(entry.kind, Some(FailureKind::Panic));
@@ -180,7 +111,7 @@ fn no_budget_at_all_still_finishes() {
     let files: Vec<(&str, &[u8])> =
         texts.iter().map(|(name, text)| (name.as_str(), text.as_bytes())).collect();
     let place = Place::with(&files);
-    let report = place.run(encoder(), &RunOptions { memory_bytes: 0, ..place.options("sleep", &["1"]) });
+    let report = place.run(&RunOptions { memory_bytes: 0, ..place.options("sleep", &["1"]) });
     assert_eq!((report.files.indexed, report.ended), (20, RunEnded::Done), "{report:?}");
 }
 
@@ -195,7 +126,7 @@ fn check_stopped(stop: impl Fn(&quipu_index::run::RunControls), ended: RunEnded)
     let options = place.options("sleep", &["1"]);
     let store = Store::create(&place.db(), &configuration()).expect("a store");
     let report = runtime().block_on(async {
-        let run = Run::start(store, encoder(), &options).expect("it starts");
+        let run = Run::start(store, Embedding::cores(encoder()), &options).expect("it starts");
         let controls = run.controls();
         while controls.progress().counts.tokens == 0 {
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -207,16 +138,9 @@ fn check_stopped(stop: impl Fn(&quipu_index::run::RunControls), ended: RunEnded)
     let files = report.files;
     assert!(files.indexed < 600 && files.failed == 0, "{report:?}");
     assert_eq!(files.indexed + files.pending, report.run.shown, "each path seen is in one state: {report:?}");
-    let report = place.run(encoder(), &options);
+    let report = place.run(&options);
     assert_eq!((report.files.indexed, report.files.pending), (600, 0), "{report:?}");
     check_agrees(&place.db(), 600);
-}
-
-fn check_agrees(db: &Path, documents: u64) {
-    let mut wrong = Vec::new();
-    let verified =
-        Reader::open(db).expect("a reader").verify(&mut |found| wrong.push(found.what)).expect("verified");
-    assert_eq!((verified.documents, wrong), (documents, Vec::<String>::new()));
 }
 
 #[test]
@@ -236,15 +160,15 @@ fn a_nested_root_that_is_unmounted_survives_the_run_over_its_parent() {
     fs::create_dir(&disk).expect("a folder");
     fs::write(disk.join("b.txt"), "on the disk").expect("a file");
     let both = RunOptions { roots: vec![place.files(), disk.clone()], ..place.options("sleep", &["1"]) };
-    assert_eq!(place.run(encoder(), &both).files.indexed, 2);
+    assert_eq!(place.run(&both).files.indexed, 2);
     let refresh = RunOptions { roots: Vec::new(), ..both.clone() };
     fs::rename(&disk, &away).expect("unmounted");
-    let report = place.run(encoder(), &refresh);
+    let report = place.run(&refresh);
     assert_eq!((report.files.indexed, report.run.removed, report.problems.len()), (2, 0, 1), "{report:?}");
     fs::create_dir(&disk).expect("an empty mount point");
-    let report = place.run(encoder(), &refresh);
+    let report = place.run(&refresh);
     assert_eq!((report.files.indexed, report.run.removed, report.problems.len()), (2, 0, 1), "{report:?}");
-    let report = place.run(encoder(), &RunOptions { prune: true, ..refresh });
+    let report = place.run(&RunOptions { prune: true, ..refresh });
     assert_eq!((report.files.indexed, report.run.removed, report.problems.len()), (1, 1, 0), "{report:?}");
 }
 
@@ -256,7 +180,7 @@ fn a_root_that_holds_only_another_root_is_not_empty() {
     fs::write(work.join("a.txt"), "words").expect("a file");
     let options =
         RunOptions { roots: vec![place.files(), work], prune: true, ..place.options("sleep", &["1"]) };
-    let report = place.run(encoder(), &options);
+    let report = place.run(&options);
     assert_eq!((report.files.indexed, report.run.removed), (1, 0), "{report:?}");
     assert!(report.is_well(), "{report:?}");
 }
@@ -266,14 +190,14 @@ fn less_memory_than_before_lets_indexed_files_be() {
     let large = format!("{}\n", "x".repeat(150)).repeat(10_000);
     let place = Place::with(&[("large.txt", large.as_bytes()), ("small.txt", b"words")]);
     let options = place.options("sleep", &["1"]);
-    let report = place.run(encoder(), &options);
+    let report = place.run(&options);
     assert_eq!(report.files.indexed, 2, "{report:?}");
-    place.run(encoder(), &options);
+    place.run(&options);
     let poor = RunOptions { memory_bytes: 0, ..options };
-    let report = place.run(encoder(), &poor);
+    let report = place.run(&poor);
     assert_eq!((report.files.indexed, report.run.unchanged), (2, 2), "{report:?}");
     fs::write(place.files().join("large.txt"), format!("{large}!")).expect("changed");
-    let report = place.run(encoder(), &poor);
+    let report = place.run(&poor);
     assert_eq!((report.files.indexed, report.files.skipped), (1, 1), "{report:?}");
     assert!(place.entry("large.txt").message.is_some_and(|why| why.contains("--memory")));
 }
@@ -287,7 +211,9 @@ fn the_index_inside_a_root_is_not_indexed_by_whatever_name() {
     let store = Store::create(&db, &configuration()).expect("a store");
     let options = place.options("sleep", &["1"]);
     let report = runtime()
-        .block_on(async { Run::start(store, encoder(), &options).expect("it starts").join().await })
+        .block_on(async {
+            Run::start(store, Embedding::cores(encoder()), &options).expect("it starts").join().await
+        })
         .expect("it ends");
     assert_eq!((report.files.indexed, report.files.skipped), (1, 1), "{report:?}");
 }

@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use quipu_index::endpoint::TEXTS_MAX;
 
 /// Index folders of documents and ask them questions, by meaning, words and metadata.
 ///
-/// Everything happens on this machine. An index remembers its folders: `quipu index` again takes in what
+/// Everything happens on this machine, unless --embed-url names another to make the vectors. An index remembers its folders: `quipu index` again takes in what
 /// changed and nothing else.
 #[derive(Debug, Parser)]
 #[command(name = "quipu", version, propagate_version = true, max_term_width = 100, after_help = EXIT_CODES)]
@@ -38,6 +39,32 @@ pub(crate) struct Common {
     /// A model's name, or a folder as sentence-transformers writes it [default: all-MiniLM-L6-v2]
     #[arg(long, global = true, env = "QUIPU_MODEL", value_name = "NAME|FOLDER")]
     pub model: Option<String>,
+
+    /// Who makes the vectors, if not this machine.
+    #[command(flatten)]
+    pub server: ServerArguments,
+}
+
+/// A server that embeds.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Vectors from a server")]
+pub(crate) struct ServerArguments {
+    /// An OpenAI-compatible endpoint that serves the model which --model names, such as
+    /// http://host:8080/v1/embeddings; its key goes into QUIPU_EMBED_KEY
+    #[arg(long, global = true, env = "QUIPU_EMBED_URL", value_name = "URL")]
+    pub embed_url: Option<String>,
+
+    /// The model's name as the server knows it [default: the model's own]
+    #[arg(long, global = true, env = "QUIPU_EMBED_MODEL", value_name = "NAME")]
+    pub embed_model: Option<String>,
+
+    /// Texts in one call at most
+    #[arg(long, global = true, value_name = "TEXTS", default_value_t = TEXTS_MAX as u32, value_parser = clap::value_parser!(u32).range(1..=4_096))]
+    pub embed_batch: u32,
+
+    /// Calls begun per second at most, 0.5 being one every other second
+    #[arg(long, global = true, value_name = "CALLS", value_parser = parse_rate)]
+    pub embed_rate: Option<f64>,
 }
 
 /// One command.
@@ -183,6 +210,14 @@ fn parse_size(text: &str) -> Result<u64, String> {
     let number: f64 = number.parse().map_err(|_| wrong())?;
     let bytes = number * (1_u64 << shift) as f64;
     if bytes.is_finite() && bytes < u64::MAX as f64 { Ok(bytes as u64) } else { Err(wrong()) }
+}
+
+/// So many in a second.
+fn parse_rate(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(rate) if (0.001..=1e6).contains(&rate) => Ok(rate),
+        _ => Err(format!("'{text}' is no rate; write how many calls a second, such as 10 or 0.5")),
+    }
 }
 
 #[cfg(test)]

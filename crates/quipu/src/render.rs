@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _, Write as _};
 
 use anyhow::{Error, Result};
-use quipu_index::run::{FailureLine, FilesByState, RunEnded, RunReport};
+use quipu_index::run::{EmbeddingFigures, FailureLine, FilesByState, RunEnded, RunReport};
 use quipu_index::search::{Hit, Results};
 use serde::Serialize;
 
@@ -118,6 +118,7 @@ pub(crate) fn run_report(report: &RunReport) -> Result<()> {
         report.files_per_second,
         thousands(report.tokens_per_second as u64),
     );
+    embedding(&mut text, &report.embedding);
     let _ = write!(
         text,
         "\nbound by {}; peak memory {}, documents under way {} of {}",
@@ -134,6 +135,25 @@ pub(crate) fn run_report(report: &RunReport) -> Result<()> {
     }
     failures(&mut text, &report.failures, report.files.failed);
     lines(&[&text])
+}
+
+/// How well the model's time was used, where it was used at all.
+fn embedding(text: &mut String, figures: &EmbeddingFigures) {
+    if figures.core_seconds == 0.0 {
+        return;
+    }
+    let _ = write!(
+        text,
+        "\nthe model: {:.1} core seconds, {} tokens each, padding {:.1} %",
+        figures.core_seconds,
+        thousands(figures.tokens_per_core_second as u64),
+        figures.padding * 100.0,
+    );
+    if let (Some(gops), Some(peak), Some(share)) =
+        (figures.gops_per_core_second, figures.gops_at_peak, figures.share_of_peak)
+    {
+        let _ = write!(text, ", {gops:.0} of {peak:.0} Gop/s ({:.0} % of a core's peak)", share * 100.0);
+    }
 }
 
 fn stage_table(text: &mut String, report: &RunReport) {

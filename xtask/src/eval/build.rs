@@ -12,7 +12,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use quipu_embed::{BATCH_TOKENS, Embedder, Encoder, TokenIds, plan_batches};
 use quipu_index::configuration;
-use quipu_index::run::{Run, RunOptions};
+use quipu_index::run::{Embedding, Run, RunOptions};
 use quipu_index::store::{Chunk, Document as Stored, FileRecord, Outcome, Store, Vector};
 
 use super::collection::{Collection, Document};
@@ -82,9 +82,9 @@ fn run(folder: &Path, collection: &Collection, encoder: &Arc<Encoder>) -> anyhow
         worker_arguments: Vec::new(),
     };
     let store = Store::create(folder, &configuration(encoder.info()))?;
-    let embedder: Arc<dyn Embedder> = Arc::<Encoder>::clone(encoder);
+    let embedding = Embedding::cores(Arc::<Encoder>::clone(encoder));
     let runtime = tokio::runtime::Runtime::new()?;
-    let report = runtime.block_on(async { Run::start(store, embedder, &options)?.join().await })?;
+    let report = runtime.block_on(async { Run::start(store, embedding, &options)?.join().await })?;
     if !report.failures.is_empty() {
         bail!("{} documents could not be indexed", report.failures.len());
     }

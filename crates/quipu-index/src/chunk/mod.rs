@@ -80,10 +80,32 @@ fn title_tokens(document: &Extracted, tokenizer: &Tokenizer) -> Vec<u32> {
         return Vec::new();
     };
     let mut tokens = tokenizer.pieces(title);
-    // The title's cap must leave room for a body even in a model with very short sequences.
-    tokens.truncate(TITLE_TOKENS_MAX.min(tokenizer.tokens_max() / 4));
+    tokens.truncate(title_tokens_max(tokenizer));
     tokens.extend(tokenizer.pieces("."));
     tokens
+}
+
+/// The text of what leads each chunk's tokens: prompt, title and a full stop. The model's tokenizer makes of it, and of
+/// a chunk's text behind it, the chunk's tokens again.
+pub(crate) fn lead(title: Option<&str>, tokenizer: &Tokenizer, prompt: &str) -> String {
+    match title.map(str::trim).filter(|title| !title.is_empty()) {
+        Some(title) => format!("{prompt}{}. ", first_tokens(title, tokenizer, title_tokens_max(tokenizer))),
+        None => prompt.to_owned(),
+    }
+}
+
+/// The part of `text` that its first `count` tokens were made of; all of it, where it has no more.
+pub(crate) fn first_tokens<'a>(text: &'a str, tokenizer: &Tokenizer, count: usize) -> &'a str {
+    let pieces = tokenizer.pieces_with_offsets(text);
+    match pieces.get(count) {
+        Some(_) => &text[..pieces[..count].last().map_or(0, |(_, range)| range.end)],
+        None => text,
+    }
+}
+
+/// The title's cap must leave room for a body even in a model with very short sequences.
+fn title_tokens_max(tokenizer: &Tokenizer) -> usize {
+    TITLE_TOKENS_MAX.min(tokenizer.tokens_max() / 4)
 }
 
 fn hash_tokens(tokens: &TokenIds) -> [u8; 32] {

@@ -106,6 +106,30 @@ fn title_leads_the_tokens_but_not_the_range() {
 }
 
 #[test]
+fn lead_and_text_of_a_chunk_make_its_tokens_again() {
+    let sections = "## One\n\nSome words, and others.\n\n".repeat(40);
+    let wordy = "An unforgettably longwinded title-page of prestidigitations, ".repeat(5);
+    for text in [format!("# Sourdough\n\n{sections}"), format!("# {wordy}\n\n{sections}"), sections.clone()] {
+        let document = document("a.md", &text);
+        for prompt in ["", "passage: "] {
+            let lead = lead(document.title.as_deref(), tokenizer(), prompt);
+            for piece in chunk(&document, tokenizer(), prompt) {
+                let sent = format!("{lead}{}", &document.text[piece.range]);
+                assert_eq!(tokenizer().encode(&sent).as_slice(), piece.tokens.as_slice(), "{sent}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_first_tokens_of_a_text_are_whole_ones() {
+    assert_eq!(first_tokens("one two three", tokenizer(), 2), "one two");
+    assert_eq!(first_tokens("one two three", tokenizer(), 3), "one two three");
+    assert_eq!(first_tokens("one", tokenizer(), 0), "");
+    assert_eq!(first_tokens("  ", tokenizer(), 0), "  ");
+}
+
+#[test]
 fn code_is_cut_between_items() {
     let function =
         |n: usize| format!("fn number_{n}(x: u32) -> u32 {{\n    let y = x + {n};\n\n    y * 2\n}}\n\n");

@@ -5,8 +5,10 @@ use std::time::Duration;
 use quipu_flow::{Ended, Report};
 
 use super::RunOptions;
+use super::embedding::Yardstick;
 use super::report::{
-    FAILURES_NAMED_MAX, FailureLine, RunCounts, RunEnded, RunReport, StageLine, Tally, per_second,
+    EmbeddingFigures, FAILURES_NAMED_MAX, FailureLine, RunCounts, RunEnded, RunReport, StageLine, Tally,
+    per_second,
 };
 use super::roots::Doubt;
 use super::sampler::Seen;
@@ -39,10 +41,12 @@ pub(crate) fn settle(
     options: &RunOptions,
     flow: &Report,
 ) -> Result<Gone, StoreError> {
+    // Not the births of the whole flow: parts of documents are among those.
+    let taken = flow.stages.first().map_or(0, |walk| walk.left);
     let ended = match flow.ended {
         Ended::Cancelled => RunEnded::Cancelled,
         // What the scout had sent but no stage had taken waits for the next run.
-        _ if !scouted.complete || flow.births < scouted.sent => RunEnded::Drained,
+        _ if !scouted.complete || taken < scouted.sent => RunEnded::Drained,
         _ => RunEnded::Done,
     };
     let mut gone = Gone { ended, removed: 0, problems: Vec::new() };
@@ -71,6 +75,11 @@ pub(crate) fn settle(
         store.forget_root(root)?;
     }
     Ok(gone)
+}
+
+/// Notes what a run that an error stopped had seen and not dealt with, so that each path is in a state.
+pub(crate) fn leave(store: &mut Store, reader: &Reader, scouted: Option<&Scouted>) -> Result<(), StoreError> {
+    scouted.map_or(Ok(()), |scouted| note_waiting(store, reader, &scouted.seen))
 }
 
 /// Gives each path that a stopped run saw and that the ledger does not know the state `pending`.
@@ -134,7 +143,7 @@ pub(crate) fn report(
     gone: Gone,
     elapsed: Duration,
     flow: &Report,
-    seen: &Seen,
+    (seen, yardstick): (&Seen, Option<Yardstick>),
 ) -> Result<RunReport, StoreError> {
     let counts = RunCounts { removed: gone.removed, ..tally.counts() };
     let stored = reader.counts()?;
@@ -148,6 +157,7 @@ pub(crate) fn report(
         seconds: elapsed.as_secs_f64(),
         files_per_second: per_second(counts.settled(), elapsed),
         tokens_per_second: per_second(counts.tokens, elapsed),
+        embedding: EmbeddingFigures::new(tally, yardstick),
         peak_memory_bytes: seen.peak_memory_bytes,
         budget_peak_bytes: flow.bytes_peak,
         budget_bytes: flow.bytes_budget,

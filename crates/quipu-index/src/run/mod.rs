@@ -1,14 +1,17 @@
 //! One run of `quipu index`: what changed below the roots goes in, what is gone goes out.
 //!
-//! In reading order: `pipeline` is the whole way of a document on one screen; `item` is what travels on it,
-//! `stages` what each stage does; `scout` finds what is due, `writer` puts it into the store; [`memory`]
+//! In reading order: `pipeline` is the whole way of a document; `item` is what travels on it, `stages` what each stage
+//! does, `embedding` says who makes the vectors, `embed` how this machine does, `remote` how a server; `scout` finds what is due, `writer` puts it into the store; [`memory`]
 //! divides the budget, `sampler` watches, `report` sums up. This file starts a run and brings it to its end.
 
+mod embed;
+mod embedding;
 mod finish;
 mod item;
 pub mod memory;
 mod part;
 mod pipeline;
+mod remote;
 mod report;
 mod roots;
 mod sampler;
@@ -22,19 +25,21 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use quipu_compute::{ComputeConfig, ComputePool};
-use quipu_embed::Embedder;
 use quipu_extract::Limits;
 use quipu_extract::worker::{WorkerConfig, WorkerPool};
 use quipu_flow::{Handle, Plan, RunError};
 use tokio::task::JoinHandle;
 
+pub use self::embedding::{Embedding, Way, Yardstick};
 pub use self::finish::failures;
 use self::item::with_causes;
 use self::memory::Division;
-use self::pipeline::Given;
+use self::pipeline::{Given, Hands};
+use self::remote::Remote;
 use self::report::Tally;
 pub use self::report::{
-    FAILURES_NAMED_MAX, FailureLine, FilesByState, RunCounts, RunEnded, RunReport, StageLine,
+    EmbeddingFigures, FAILURES_NAMED_MAX, FailureLine, FilesByState, RunCounts, RunEnded, RunReport,
+    StageLine,
 };
 pub use self::roots::resolve;
 use self::sampler::Sampler;
@@ -42,6 +47,7 @@ use self::scout::{CHANNEL_ITEMS_MAX, Scout, Scouted, SizeLimits};
 use self::stages::{Stages, blocking};
 use self::writer::{Desk, Writer};
 use crate::IndexError;
+use crate::endpoint::endpoint_error;
 use crate::store::Store;
 use crate::walk::Apart;
 
@@ -80,6 +86,7 @@ pub struct Run {
     writer: Arc<Desk>,
     tally: Arc<Tally>,
     sampler: Sampler,
+    yardstick: Option<Yardstick>,
     started: Instant,
     options: RunOptions,
 }
@@ -129,16 +136,11 @@ impl RunControls {
 }
 
 impl Run {
-    /// Starts a run on `store`, inside a Tokio runtime.
+    /// Starts a run on `store`, which was opened for `embedding`'s configuration, inside a Tokio runtime.
     ///
     /// # Errors
-    /// A root that is not there, an index that remembers none, a model that is not the index's, or a store that
-    /// cannot be read.
-    pub fn start(
-        mut store: Store,
-        embedder: Arc<dyn Embedder>,
-        options: &RunOptions,
-    ) -> Result<Self, IndexError> {
+    /// A root that is not there, an index that remembers none, or a store that cannot be read.
+    pub fn start(mut store: Store, embedding: Embedding, options: &RunOptions) -> Result<Self, IndexError> {
         let reader = store.reader()?;
         let roots = roots::choose(&mut store, &reader, &options.roots, options.all_roots)?;
         let pool = ComputePool::new(ComputeConfig::default()).map_err(|error| engine(&error))?;
@@ -159,6 +161,14 @@ impl Run {
         };
         let text_bytes_max = usize::try_from(options.file_bytes_max).unwrap_or(usize::MAX);
         let limits = Limits { text_bytes_max, ..Limits::default() };
+        let (way, embedder, yardstick) =
+            (embedding.way(), Arc::clone(embedding.model()), embedding.yardstick());
+        let remote = match embedding {
+            Embedding::Cores { .. } | Embedding::Device { .. } => Given::none(),
+            Embedding::Endpoint(endpoint) => {
+                Given::to_run(&Arc::new(Remote { endpoint, tally: Arc::clone(&tally) }))
+            }
+        };
         let stages = Arc::new(Stages {
             reader,
             embedder,
@@ -169,17 +179,13 @@ impl Run {
         });
         let writer = Arc::new(Desk::new(Some(Writer { store, tally: Arc::clone(&tally) })));
         let (files, to_pipeline) = tokio::sync::mpsc::channel(CHANNEL_ITEMS_MAX);
-        let handle = pipeline::pipeline(
-            to_pipeline,
-            &Given::to_run(&stages),
-            &Given::to_run(&writer),
-            division.workers,
-        )
-        .memory(division.documents_bytes)
-        .in_flight(FILES_UNDER_WAY_MAX)
-        .on(&pool)
-        .start()
-        .map_err(stopped)?;
+        let hands = Hands { stages: Given::to_run(&stages), remote, writer: Given::to_run(&writer) };
+        let handle = pipeline::pipeline(to_pipeline, &hands, way, division.workers)
+            .memory(division.documents_bytes)
+            .in_flight(FILES_UNDER_WAY_MAX)
+            .on(&pool)
+            .start()
+            .map_err(stopped)?;
         let scout = tokio::task::spawn_blocking(move || scout.run(&files));
         let sampler = sampler(&handle, &stages)?;
         Ok(Self {
@@ -189,6 +195,7 @@ impl Run {
             writer,
             tally,
             sampler,
+            yardstick,
             started: Instant::now(),
             options: options.clone(),
         })
@@ -211,14 +218,22 @@ impl Run {
         let flow = self.handle.join().await;
         let scouted = self.scout.await.map_err(|_| IndexError::Interrupted)?;
         let seen = self.sampler.finish();
-        let flow = flow.map_err(stopped)?;
-        let scouted = scouted?;
         let (reader, options, tally) = (self.stages.reader.clone(), self.options, self.tally);
-        let (desk, elapsed) = (self.writer, self.started.elapsed());
+        let (desk, elapsed, yardstick) = (self.writer, self.started.elapsed(), self.yardstick);
+        let (flow, scouted) = match (flow, scouted) {
+            (Ok(flow), scouted) => (flow, scouted?),
+            (Err(error), scouted) => {
+                let leave =
+                    move || finish::leave(&mut Writer::retire(&desk)?.store, &reader, scouted.as_ref().ok());
+                // What could not be noted either, the next walk shows again.
+                let _ = blocking(leave).await;
+                return Err(stopped(error));
+            }
+        };
         blocking(move || {
             let mut writer = Writer::retire(&desk)?;
             let gone = finish::settle(&mut writer.store, &reader, &scouted, &options, &flow)?;
-            let report = finish::report(&reader, &tally, gone, elapsed, &flow, &seen)?;
+            let report = finish::report(&reader, &tally, gone, elapsed, &flow, (&seen, yardstick))?;
             writer.store.close()?;
             Ok(report)
         })
@@ -231,11 +246,11 @@ fn canonical(path: &Path) -> PathBuf {
     path.canonicalize().unwrap_or_else(|_| path.to_owned())
 }
 
-/// The plan of the pipeline that a run with this much memory would run; nothing is opened or started.
-pub fn explain(memory_bytes: u64) -> Plan {
+/// The plan of the pipeline that a run with this much memory would run; nothing is opened, started or called.
+pub fn explain(memory_bytes: u64, way: Way) -> Plan {
     let division = Division::of(memory_bytes, std::thread::available_parallelism().map_or(1, usize::from));
     let (_files, to_pipeline) = tokio::sync::mpsc::channel(1);
-    pipeline::pipeline(to_pipeline, &Given::to_show(), &Given::to_show(), division.workers)
+    pipeline::pipeline(to_pipeline, &Hands::to_show(), way, division.workers)
         .memory(division.documents_bytes)
         .explain()
 }
@@ -264,6 +279,9 @@ fn engine(error: &dyn std::error::Error) -> IndexError {
 }
 
 fn stopped(error: RunError) -> IndexError {
+    if let Some(error) = endpoint_error(&error) {
+        return IndexError::Endpoint(error);
+    }
     match error {
         RunError::Failed { failed, .. } => {
             IndexError::Stopped { stage: failed.stage.clone(), reason: with_causes(&failed.error) }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::embedding::Yardstick;
 use crate::store::Counts;
 
 /// Failures that a report names one by one; it counts the others.
@@ -20,6 +21,11 @@ pub(crate) struct Tally {
     pub(crate) chunks: AtomicU64,
     pub(crate) embedded: AtomicU64,
     pub(crate) tokens: AtomicU64,
+    /// Tokens that the model on this machine worked on, those of tries that failed included; the sum of the squares of
+    /// their sequences' lengths; and nanoseconds that this took, added up over cores.
+    pub(crate) computed_tokens: AtomicU64,
+    pub(crate) computed_squares: AtomicU64,
+    pub(crate) computed_ns: AtomicU64,
     pub(crate) indexed: AtomicU64,
     pub(crate) failed: AtomicU64,
     pub(crate) skipped: AtomicU64,
@@ -143,8 +149,10 @@ pub struct RunReport {
     pub seconds: f64,
     /// Files written per second.
     pub files_per_second: f64,
-    /// Tokens through the model per second.
+    /// Tokens through the model per second of wall time.
     pub tokens_per_second: f64,
+    /// How well the model's time was used; nothing where a server embeds.
+    pub embedding: EmbeddingFigures,
     /// Most memory that this process and its workers took together: proportional set size; 0 where the
     /// system does not tell (it does on Linux).
     pub peak_memory_bytes: u64,
@@ -156,6 +164,46 @@ pub struct RunReport {
     pub bound_by: String,
     /// Time per stage.
     pub stages: Vec<StageLine>,
+}
+
+/// How well the time of the model on this machine was used.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+pub struct EmbeddingFigures {
+    /// Seconds that cores (or the device's thread) spent in the model, added up.
+    pub core_seconds: f64,
+    /// Tokens per such second.
+    pub tokens_per_core_second: f64,
+    /// Of the tokens that the model worked on, the share that ended in no vector: padding would, and tries that failed
+    /// do.
+    pub padding: f64,
+    /// Billions of additions and multiplications per such second, and what one core does at most with the instructions
+    /// that the products are made of; `None` where either is not known.
+    pub gops_per_core_second: Option<f64>,
+    /// See `gops_per_core_second`.
+    pub gops_at_peak: Option<f64>,
+    /// The one divided by the other.
+    pub share_of_peak: Option<f64>,
+}
+
+impl EmbeddingFigures {
+    pub(crate) fn new(tally: &Tally, yardstick: Option<Yardstick>) -> Self {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let (computed, squares) = (read(&tally.computed_tokens), read(&tally.computed_squares));
+        let seconds = read(&tally.computed_ns) as f64 / 1e9;
+        if computed == 0 || seconds == 0.0 {
+            return Self::default();
+        }
+        let gops = yardstick.map(|yardstick| yardstick.work.operations(computed, squares) / seconds / 1e9);
+        let peak = yardstick.and_then(|yardstick| yardstick.kernel.ceiling());
+        Self {
+            core_seconds: seconds,
+            tokens_per_core_second: computed as f64 / seconds,
+            padding: 1.0 - read(&tally.tokens).min(computed) as f64 / computed as f64,
+            gops_per_core_second: gops,
+            gops_at_peak: peak,
+            share_of_peak: gops.zip(peak).map(|(gops, peak)| gops / peak),
+        }
+    }
 }
 
 /// Every path in exactly one state.

@@ -1,28 +1,26 @@
-//! What each stage of the pipeline does to an item; which order they come in is `pipeline`'s to say.
+//! What each stage of the pipeline does to an item; which order they come in is `pipeline`'s to say, how vectors are
+//! made `embed`'s and `remote`'s.
 //!
 //! Stages that wait are async and hand blocking calls to Tokio's blocking threads; stages that compute are plain
 //! functions. A stage passes on, untouched, what is not its business.
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::catch_unwind;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 
-use quipu_compute::panic_message;
-use quipu_embed::{BATCH_TOKENS, EmbedError, Embedder, TokenIds, plan_batches};
+use quipu_embed::Embedder;
 use quipu_extract::worker::WorkerPool;
 use quipu_extract::{Limits, extract, identify};
-use rayon::prelude::*;
 
-use super::item::{Content, Item, Settled, with_causes};
-use super::part::{Embedded, Part};
+use super::item::{Content, Item, Settled};
 use super::report::Tally;
 use crate::IndexError;
 use crate::chunk::chunk;
-use crate::store::{FailureKind, Outcome, Reader, StoreError, Vector};
+use crate::store::{FailureKind, Outcome, Reader, StoreError};
 use crate::walk::modified_ns;
 
 /// A file changed so shortly before it was read may change again without its time changing: it is looked at
@@ -153,61 +151,6 @@ impl Stages {
         }
         waiting.retain(|chunk| document.chunks[chunk.chunk].vector.is_none());
         Ok(item)
-    }
-
-    /// Embeds the parts of many documents at once: sorted by length, cut by tokens, on every core. Where that fails,
-    /// embeds them one after the other, so that only the guilty one fails.
-    pub(crate) fn embed(&self, parts: &[Part]) -> Vec<Embedded> {
-        match catch_unwind(AssertUnwindSafe(|| self.embed_all(parts))) {
-            Ok(Ok(embedded)) => embedded,
-            _ => parts.iter().map(|part| self.embed_alone(part)).collect(),
-        }
-    }
-
-    fn embed_alone(&self, part: &Part) -> Embedded {
-        match catch_unwind(AssertUnwindSafe(|| self.embed_all(std::slice::from_ref(part)))) {
-            Ok(Ok(mut embedded)) => embedded.pop().unwrap_or(Embedded(Ok(Vec::new()))),
-            Ok(Err(error)) => Embedded(Err((FailureKind::Embed, with_causes(&error)))),
-            Err(panic) => {
-                let message = format!("embedding it panicked: {}", panic_message(&*panic));
-                Embedded(Err((FailureKind::Panic, message)))
-            }
-        }
-    }
-
-    fn embed_all(&self, parts: &[Part]) -> Result<Vec<Embedded>, EmbedError> {
-        let waiting = parts.iter().enumerate().flat_map(|(part, Part(waiting))| {
-            waiting.iter().map(move |waiting| (part, waiting.chunk, &waiting.tokens))
-        });
-        let waiting: Vec<(usize, usize, &TokenIds)> = waiting.collect();
-        let sequences: Vec<&TokenIds> = waiting.iter().map(|(_, _, tokens)| *tokens).collect();
-        let lengths: Vec<usize> = sequences.iter().map(|tokens| tokens.len()).collect();
-        let embedded: Vec<Vec<(usize, Vector)>> = plan_batches(&lengths, BATCH_TOKENS)
-            .into_par_iter()
-            .map(|batch| self.embed_batch(&batch, &sequences))
-            .collect::<Result<_, _>>()?;
-        let mut vectors: Vec<Vec<(usize, Vector)>> =
-            parts.iter().map(|Part(waiting)| Vec::with_capacity(waiting.len())).collect();
-        for (sequence, vector) in embedded.into_iter().flatten() {
-            let (part, chunk, _) = waiting[sequence];
-            vectors[part].push((chunk, vector));
-        }
-        Ok(vectors.into_iter().map(|vectors| Embedded(Ok(vectors))).collect())
-    }
-
-    fn embed_batch(
-        &self,
-        batch: &[usize],
-        sequences: &[&TokenIds],
-    ) -> Result<Vec<(usize, Vector)>, EmbedError> {
-        let dimensions = self.embedder.info().dimensions;
-        let chunks: Vec<TokenIds> = batch.iter().map(|&index| sequences[index].clone()).collect();
-        let mut vectors = vec![0.0; chunks.len() * dimensions];
-        self.embedder.embed_into(&chunks, &mut vectors)?;
-        let tokens: usize = chunks.iter().map(TokenIds::len).sum();
-        self.tally.tokens.fetch_add(tokens as u64, Ordering::Relaxed);
-        self.tally.embedded.fetch_add(chunks.len() as u64, Ordering::Relaxed);
-        Ok(batch.iter().copied().zip(vectors.chunks(dimensions).map(Vector::quantise)).collect())
     }
 }
 

@@ -2,6 +2,7 @@
 
 use quipu_embed::EmbedError;
 
+use crate::endpoint::EndpointError;
 use crate::store::{FilterError, StoreError};
 
 /// What went wrong with a query.
@@ -39,4 +40,7 @@ pub enum SearchError {
     /// The query could not be embedded.
     #[error("embedding the query")]
     Embed(#[from] EmbedError),
+    /// The server that embeds did not embed the query.
+    #[error("embedding the query")]
+    Endpoint(#[from] EndpointError),
 }

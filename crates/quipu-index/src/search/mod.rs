@@ -23,6 +23,7 @@ mod snippet;
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use quipu_embed::{EmbedError, Embedder};
@@ -32,6 +33,7 @@ pub use hits::{Hit, Results};
 pub use query::{LIMIT_MAX, Mode, Query, Rank};
 pub use snippet::Snippet;
 
+use crate::endpoint::Endpoint;
 use crate::store::Reader;
 use question::Question;
 
@@ -50,6 +52,27 @@ pub fn search(
     }
     let start = Instant::now();
     let vector = embed_query(embedder.ok_or(SearchError::NoEmbedder)?, &query.text)?;
+    let embedding_ms = start.elapsed().as_secs_f64() * 1e3;
+    Ok(Results { embedding_ms, ..search_with_vector(reader, Some(&vector), query)? })
+}
+
+/// [`search`] where a server makes the query's vector. It waits for that, and is not for async code.
+///
+/// # Errors
+/// As [`search`], and what the endpoint reports.
+pub fn search_by_endpoint(
+    reader: &Reader,
+    endpoint: &Arc<Endpoint>,
+    query: &Query,
+) -> Result<Results, SearchError> {
+    if query.mode == Mode::Text {
+        return search_with_vector(reader, None, query);
+    }
+    if words(&query.text).is_empty() {
+        return Err(SearchError::Empty);
+    }
+    let start = Instant::now();
+    let vector = endpoint.embed_query(&query.text)?;
     let embedding_ms = start.elapsed().as_secs_f64() * 1e3;
     Ok(Results { embedding_ms, ..search_with_vector(reader, Some(&vector), query)? })
 }
@@ -77,8 +100,13 @@ pub fn search_with_vector(
 /// What the embedder reports.
 pub fn embed_query(embedder: &dyn Embedder, text: &str) -> Result<Vec<f32>, EmbedError> {
     let info = embedder.info();
-    let words = format!("{}{}", info.prompts.query, query::parse(text).words);
+    let words = format!("{}{}", info.prompts.query, words(text));
     let mut vector = vec![0.0; info.dimensions];
     embedder.embed_into(&[embedder.tokenizer().encode(&words)], &mut vector)?;
     Ok(vector)
+}
+
+/// The words of a query's text: all of it but quotation marks.
+pub(crate) fn words(text: &str) -> String {
+    query::parse(text).words
 }

@@ -103,12 +103,14 @@ pub enum FailureKind {
     Encrypted,
     /// The text could not be embedded.
     Embed,
+    /// The server that embeds did not embed the text.
+    Endpoint,
     /// A kind that a newer version wrote.
     Other,
 }
 
 impl FailureKind {
-    const ALL: [(FailureKind, &'static str); 10] = [
+    const ALL: [(FailureKind, &'static str); 11] = [
         (FailureKind::Timeout, "timeout"),
         (FailureKind::Memory, "memory"),
         (FailureKind::Crashed, "crashed"),
@@ -118,12 +120,13 @@ impl FailureKind {
         (FailureKind::TooLarge, "too large"),
         (FailureKind::Encrypted, "encrypted"),
         (FailureKind::Embed, "embed"),
+        (FailureKind::Endpoint, "endpoint"),
         (FailureKind::Other, "other"),
     ];
 
     /// Whether the same bytes may well succeed next time.
     pub fn is_transient(self) -> bool {
-        matches!(self, Self::Timeout | Self::Memory | Self::Crashed | Self::Io)
+        matches!(self, Self::Timeout | Self::Memory | Self::Crashed | Self::Io | Self::Endpoint)
     }
 
     /// The word that the ledger and reports use.

@@ -1,16 +1,14 @@
 //! `quipu index`: take files in, follow the run, report.
 
 use std::env;
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use quipu_embed::Embedder;
-use quipu_index::run::{Run, RunEnded, RunOptions, RunReport, memory, resolve};
+use quipu_index::run::{Embedding, Run, RunEnded, RunOptions, RunReport, memory, resolve};
 use quipu_index::store::Store;
 use tokio::runtime;
 
-use super::{load_model, name_of};
+use super::{embedding, name_of};
 use crate::Ending;
 use crate::args::{Common, IndexArguments};
 use crate::location::locate;
@@ -34,8 +32,16 @@ pub(crate) fn run(common: &Common, arguments: &IndexArguments) -> Result<Ending>
     let location = locate(common)?;
     // What cannot be done is said before anything is made or emptied.
     let options = options(arguments)?;
-    let encoder = load_model(common)?;
-    let configuration = quipu_index::configuration(encoder.info());
+    let embedding = embedding(common)?;
+    let runtime = runtime::Builder::new_multi_thread()
+        .worker_threads(WAITING_THREADS)
+        .enable_all()
+        .build()
+        .context("starting the runtime")?;
+    if let Embedding::Endpoint(endpoint) = &embedding {
+        runtime.block_on(endpoint.check())?;
+    }
+    let configuration = embedding.configuration();
     let is_new = !Store::is_at(&location.folder);
     let store = if arguments.rebuild {
         Store::rebuild(&location.folder, &configuration)
@@ -45,12 +51,7 @@ pub(crate) fn run(common: &Common, arguments: &IndexArguments) -> Result<Ending>
     if is_new && !common.json {
         eprintln!("new index in {}", name_of(&location));
     }
-    let runtime = runtime::Builder::new_multi_thread()
-        .worker_threads(WAITING_THREADS)
-        .enable_all()
-        .build()
-        .context("starting the runtime")?;
-    let report = runtime.block_on(follow(store, encoder, &options, common.json));
+    let report = runtime.block_on(follow(store, embedding, &options, common.json));
     // What is still blocked in the file system must not hold the program.
     runtime.shutdown_timeout(SHUTDOWN_MAX);
     let report = report?;
@@ -79,13 +80,8 @@ fn options(arguments: &IndexArguments) -> Result<RunOptions> {
 }
 
 /// Starts the run and follows it to its end; Ctrl-C drains it, a second one stops it at once.
-async fn follow(
-    store: Store,
-    encoder: impl Embedder + 'static,
-    options: &RunOptions,
-    quiet: bool,
-) -> Result<RunReport> {
-    let run = Run::start(store, Arc::new(encoder), options)?;
+async fn follow(store: Store, embedding: Embedding, options: &RunOptions, quiet: bool) -> Result<RunReport> {
+    let run = Run::start(store, embedding, options)?;
     let controls = run.controls();
     let mut progress = Progress::new(quiet);
     let mut joined = std::pin::pin!(run.join());

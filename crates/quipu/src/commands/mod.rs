@@ -10,9 +10,12 @@ pub(crate) mod status;
 pub(crate) mod verify;
 
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use quipu_embed::{Encoder, model as models};
+use quipu_embed::{Encoder, Work, model as models};
+use quipu_index::endpoint::{Endpoint, EndpointSettings};
+use quipu_index::run::{Embedding, Yardstick};
 use quipu_index::store::{Reader, StoreError};
 
 use crate::args::Common;
@@ -35,8 +38,8 @@ fn open_reader(common: &Common) -> Result<Reader> {
     }
 }
 
-/// Loads the model that `common` names, fetching it where it has to; says on standard error how it came.
-fn load_model(common: &Common) -> Result<Encoder> {
+/// Loads the model that `common` names, fetching it where it has to, and says who makes the vectors.
+fn embedding(common: &Common) -> Result<Embedding> {
     let settings = models::Settings::from_environment();
     let name = common.model.as_deref().unwrap_or(models::DEFAULT);
     let was_here = models::path(&settings, name).is_ok_and(|folder| folder.is_dir());
@@ -44,7 +47,27 @@ fn load_model(common: &Common) -> Result<Encoder> {
     if !was_here {
         eprintln!("{}", located.note);
     }
-    Ok(Encoder::load(&located.folder)?)
+    let encoder = Encoder::load(&located.folder)?;
+    let yardstick = Yardstick { work: Work::of(&located.folder)?, kernel: encoder.kernel() };
+    let embedder = Arc::new(encoder);
+    match endpoint_settings(common) {
+        Some(settings) => Ok(Embedding::Endpoint(Arc::new(Endpoint::new(settings, embedder)?))),
+        None => Ok(Embedding::Cores { embedder, yardstick: Some(yardstick) }),
+    }
+}
+
+/// The server that is to make the vectors, where `common` names one.
+fn endpoint_settings(common: &Common) -> Option<EndpointSettings> {
+    let named = |text: &String| !text.is_empty();
+    let server = &common.server;
+    let url = server.embed_url.clone().filter(named)?;
+    Some(EndpointSettings {
+        model: server.embed_model.clone().filter(named),
+        key: std::env::var("QUIPU_EMBED_KEY").ok().filter(named),
+        texts_max: server.embed_batch as usize,
+        calls_per_second: server.embed_rate,
+        ..EndpointSettings::new(url)
+    })
 }
 
 /// A path as the ledger writes it: absolute, links resolved in the part of it that still exists.

@@ -1,10 +1,10 @@
 //! `quipu search`: ask the index.
 
 use anyhow::Result;
-use quipu_embed::{Embedder, Encoder};
-use quipu_index::search::{self, Query, SearchError, search};
+use quipu_index::run::Embedding;
+use quipu_index::search::{self, Query, SearchError, search, search_by_endpoint};
 
-use super::{load_model, open_reader};
+use super::{embedding, open_reader};
 use crate::Ending;
 use crate::args::{Common, Mode, Rank, SearchArguments};
 use crate::render;
@@ -26,18 +26,22 @@ pub(crate) fn run(common: &Common, arguments: &SearchArguments) -> Result<Ending
         filter: arguments.condition.clone(),
         limit: arguments.limit as usize,
     };
-    let encoder = if arguments.mode == Mode::Text { None } else { Some(load_model(common)?) };
-    if let Some(encoder) = &encoder {
-        reader.expect(&quipu_index::configuration(encoder.info()))?;
+    let embedding = if arguments.mode == Mode::Text { None } else { Some(embedding(common)?) };
+    if let Some(embedding) = &embedding {
+        reader.expect(&embedding.configuration())?;
     }
-    let results =
-        match search(&reader, encoder.as_ref().map(|encoder: &Encoder| encoder as &dyn Embedder), &query) {
-            Err(SearchError::Filter(broken)) => {
-                render::usage(&broken.to_string());
-                return Ok(Ending::Usage);
-            }
-            results => results?,
-        };
+    let results = match &embedding {
+        None => search(&reader, None, &query),
+        Some(Embedding::Endpoint(endpoint)) => search_by_endpoint(&reader, endpoint, &query),
+        Some(embedding) => search(&reader, Some(&**embedding.model()), &query),
+    };
+    let results = match results {
+        Err(SearchError::Filter(broken)) => {
+            render::usage(&broken.to_string());
+            return Ok(Ending::Usage);
+        }
+        results => results?,
+    };
     if common.json {
         render::json(&results)?;
     } else {
