@@ -88,7 +88,9 @@ impl Place {
 /// The program, away from the indexes of whoever runs the tests.
 pub fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_quipu"));
-    command.env_remove("QUIPU_DB").env_remove("QUIPU_MODEL");
+    for name in ["QUIPU_DB", "QUIPU_MODEL", "QUIPU_EMBED_URL", "QUIPU_EMBED_MODEL", "QUIPU_EMBED_KEY"] {
+        command.env_remove(name);
+    }
     command
 }
 
