@@ -4,7 +4,7 @@
 mod support;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{Sender, SyncSender, channel, sync_channel};
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::thread::ThreadId;
 use std::time::Duration;
@@ -19,7 +19,7 @@ use support::{Place, check_agrees, configuration, encoder, runtime, vectors};
 const TOKENS_MAX: usize = 6_000;
 
 /// A launch, and where its vectors are awaited.
-type Launch = (Vec<TokenIds>, Sender<Result<Vec<f32>, EmbedError>>);
+type Launch = (Vec<TokenIds>, SyncSender<Result<Vec<f32>, EmbedError>>);
 
 /// A device that does nothing but keep its promises, and count.
 struct Simulated {
@@ -37,7 +37,7 @@ struct Seen {
 }
 
 impl Simulated {
-    /// A device whose launches take `latency`, and which refuses sequences of three tokens.
+    /// A device whose launches take `latency`; one with a sequence of three tokens fails.
     fn start(latency: Duration) -> Arc<Self> {
         let (queue, launches) = sync_channel::<Launch>(1);
         std::thread::spawn(move || {
@@ -86,7 +86,7 @@ impl Embedder for Simulated {
         let tokens = chunks.iter().map(TokenIds::len).sum();
         let seen = Seen { tokens, in_flight, thread: std::thread::current().id() };
         self.launches.lock().expect("no panic").push(seen);
-        let (answer, awaited) = channel();
+        let (answer, awaited) = sync_channel(1);
         self.queue.send((chunks.to_vec(), answer)).expect("the device is there");
         let vectors = awaited.recv().expect("the device answers");
         self.in_flight.fetch_sub(1, Ordering::Relaxed);

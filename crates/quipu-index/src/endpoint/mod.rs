@@ -113,7 +113,7 @@ impl Endpoint {
     /// Why it does not.
     pub async fn check(self: &Arc<Self>) -> Result<(), EndpointError> {
         let asked = Arc::clone(self);
-        Once::new(self.settings.backoff, move || Arc::clone(&asked).verify()).run().await
+        Once::new(&self.settings, move || Arc::clone(&asked).verify()).run().await
     }
 
     /// The vector of a query's text as the model wants a query, for [`crate::search::search_with_vector`]. It waits for
@@ -129,7 +129,7 @@ impl Endpoint {
         let texts = vec![PROBE.to_owned(), query.to_owned()];
         let asked = Arc::clone(self);
         let ask = move || Arc::clone(&asked).ask_with_probe(texts.clone());
-        Once::new(self.settings.backoff, ask).run_blocking()
+        Once::new(&self.settings, ask).run_blocking()
     }
 
     async fn ask_with_probe(self: Arc<Self>, texts: Vec<String>) -> Result<Vec<f32>, EndpointError> {

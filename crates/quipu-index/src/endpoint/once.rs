@@ -1,22 +1,23 @@
 //! A question outside of a run: through the engine all the same, so that it is tried again as a run would.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use quipu_flow::{Flow, Pipeline, RunError};
 
 use super::RETRIES;
 use super::error::{EndpointError, Trouble};
+use super::settings::EndpointSettings;
 
 /// A question that can be asked once.
 pub(super) struct Once<T> {
+    url: String,
     pipeline: Pipeline,
     answer: Arc<Mutex<Option<Result<T, EndpointError>>>>,
 }
 
 impl<T: Send + 'static> Once<T> {
     /// `ask` is called again, by the engine, while its error may pass.
-    pub(super) fn new<F, Fut>(backoff: Duration, ask: F) -> Self
+    pub(super) fn new<F, Fut>(settings: &EndpointSettings, ask: F) -> Self
     where
         F: Fn() -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<T, EndpointError>> + Send + 'static,
@@ -28,30 +29,39 @@ impl<T: Send + 'static> Once<T> {
             async move { passing(answer.await) }
         };
         let keep = move |answer| *heard.lock().unwrap_or_else(PoisonError::into_inner) = Some(answer);
-        let flow = Flow::from_iter([()]).io(ask).retry(RETRIES).backoff(backoff).weigh(|_| 0);
-        Self { pipeline: flow.for_each(keep), answer }
+        let flow = Flow::from_iter([()]).io(ask).retry(RETRIES).backoff(settings.backoff).weigh(|_| 0);
+        Self { url: settings.url.clone(), pipeline: flow.for_each(keep), answer }
     }
 
     pub(super) async fn run(self) -> Result<T, EndpointError> {
-        Self::heard(self.pipeline.run().await.map(drop), &self.answer)
+        let Self { url, pipeline, answer } = self;
+        heard(url, pipeline.run().await.map(drop), &answer)
     }
 
     /// Waits for the answer; not for async code.
     pub(super) fn run_blocking(self) -> Result<T, EndpointError> {
-        Self::heard(self.pipeline.run_blocking().map(drop), &self.answer)
+        let Self { url, pipeline, answer } = self;
+        heard(url, pipeline.run_blocking().map(drop), &answer)
     }
+}
 
-    fn heard(
-        ended: Result<(), RunError>,
-        answer: &Mutex<Option<Result<T, EndpointError>>>,
-    ) -> Result<T, EndpointError> {
-        let unheard = |trouble| EndpointError { url: String::new(), trouble };
-        ended.map_err(|error| {
-            endpoint_error(&error).unwrap_or_else(|| unheard(Trouble::Broken(error.to_string())))
-        })?;
-        let answer = answer.lock().unwrap_or_else(PoisonError::into_inner).take();
-        answer.unwrap_or_else(|| Err(unheard(Trouble::Interrupted)))
-    }
+/// What was heard of the endpoint at `url`, when the run has ended.
+fn heard<T>(
+    url: String,
+    ended: Result<(), RunError>,
+    answer: &Mutex<Option<Result<T, EndpointError>>>,
+) -> Result<T, EndpointError> {
+    let trouble = match ended {
+        Err(error) => match endpoint_error(&error) {
+            Some(error) => return Err(error),
+            None => Trouble::Broken(error.to_string()),
+        },
+        Ok(()) => match answer.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            Some(answer) => return answer,
+            None => Trouble::Interrupted,
+        },
+    };
+    Err(EndpointError { url, trouble })
 }
 
 /// An answer for the engine: an error is what it is to try again, all else has been said.

@@ -5,7 +5,6 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
-use std::time::Instant;
 
 use quipu_compute::panic_message;
 use quipu_embed::{BATCH_TOKENS, EmbedError, TokenIds, plan_batches};
@@ -14,6 +13,7 @@ use rayon::prelude::*;
 use super::item::with_causes;
 use super::part::{Embedded, Part};
 use super::stages::Stages;
+use super::stopwatch::Stopwatch;
 use crate::store::{FailureKind, Vector};
 
 /// A chunk that waits: the place of its part, its place in its document, its tokens.
@@ -28,8 +28,9 @@ impl Stages {
         all_or_each(parts, |parts| {
             let waiting = waiting(parts);
             let batches = plan_batches(&lengths(&waiting), BATCH_TOKENS).into_par_iter();
-            let vectors: Vec<Vectors> =
-                batches.map(|batch| self.embed_batch(&batch, &waiting)).collect::<Result<_, _>>()?;
+            let vectors: Vec<Vectors> = batches
+                .map(|batch| self.embed_batch(&batch, &waiting, Stopwatch::of_this_core))
+                .collect::<Result<_, _>>()?;
             Ok(self.put(parts, &waiting, vectors))
         })
     }
@@ -39,22 +40,29 @@ impl Stages {
         all_or_each(parts, |parts| {
             let waiting = waiting(parts);
             let launches = plan_batches(&lengths(&waiting), usize::MAX).into_iter();
-            let vectors: Vec<Vectors> =
-                launches.map(|launch| self.embed_batch(&launch, &waiting)).collect::<Result<_, _>>()?;
+            let vectors: Vec<Vectors> = launches
+                .map(|launch| self.embed_batch(&launch, &waiting, Stopwatch::of_the_wall))
+                .collect::<Result<_, _>>()?;
             Ok(self.put(parts, &waiting, vectors))
         })
     }
 
-    fn embed_batch(&self, batch: &[usize], waiting: &[Waiting<'_>]) -> Result<Vectors, EmbedError> {
+    fn embed_batch(
+        &self,
+        batch: &[usize],
+        waiting: &[Waiting<'_>],
+        begin: fn() -> Stopwatch,
+    ) -> Result<Vectors, EmbedError> {
         let dimensions = self.embedder.info().dimensions;
         let chunks: Vec<TokenIds> = batch.iter().map(|&index| waiting[index].2.clone()).collect();
         let mut vectors = vec![0.0; chunks.len() * dimensions];
-        let began = Instant::now();
+        let stopwatch = begin();
         self.embedder.embed_into(&chunks, &mut vectors)?;
+        let took = stopwatch.ns();
         let lengths = chunks.iter().map(|chunk| chunk.len() as u64);
         let (tokens, squares) =
             lengths.fold((0, 0), |(tokens, squares), length| (tokens + length, squares + length * length));
-        self.tally.computed_ns.fetch_add(nanoseconds(began), Ordering::Relaxed);
+        self.tally.computed_ns.fetch_add(took, Ordering::Relaxed);
         self.tally.computed_tokens.fetch_add(tokens, Ordering::Relaxed);
         self.tally.computed_squares.fetch_add(squares, Ordering::Relaxed);
         Ok(batch.iter().copied().zip(vectors.chunks(dimensions).map(Vector::quantise)).collect())
@@ -105,8 +113,4 @@ fn waiting(parts: &[Part]) -> Vec<Waiting<'_>> {
 
 fn lengths(waiting: &[Waiting<'_>]) -> Vec<usize> {
     waiting.iter().map(|(_, _, tokens)| tokens.len()).collect()
-}
-
-fn nanoseconds(since: Instant) -> u64 {
-    u64::try_from(since.elapsed().as_nanos()).unwrap_or(u64::MAX)
 }

@@ -1,8 +1,9 @@
 //! One run of `quipu index`: what changed below the roots goes in, what is gone goes out.
 //!
 //! In reading order: `pipeline` is the whole way of a document; `item` is what travels on it, `stages` what each stage
-//! does, `embedding` says who makes the vectors, `embed` how this machine does, `remote` how a server; `scout` finds what is due, `writer` puts it into the store; [`memory`]
-//! divides the budget, `sampler` watches, `report` sums up. This file starts a run and brings it to its end.
+//! does; `embedding` says who makes the vectors, `embed` how this machine does, `remote` how a server; `scout` finds what
+//! is due, `writer` puts it into the store; [`memory`] divides the budget, `sampler` and `stopwatch` watch, `report` sums
+//! up. This file starts a run and brings it to its end.
 
 mod embed;
 mod embedding;
@@ -17,6 +18,7 @@ mod roots;
 mod sampler;
 mod scout;
 mod stages;
+mod stopwatch;
 mod writer;
 
 use std::ffi::OsString;

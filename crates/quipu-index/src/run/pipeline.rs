@@ -114,6 +114,7 @@ fn by_endpoint<S>(
         )
         .io(move |together| judging.get().judge(together))
         .named("judge")
+        .limit(1)
         .on_error(OnError::Stop)
         .scatter_partial(
             move |together| splitting_alone.get().split_alone(together),

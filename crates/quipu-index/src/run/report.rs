@@ -22,7 +22,8 @@ pub(crate) struct Tally {
     pub(crate) embedded: AtomicU64,
     pub(crate) tokens: AtomicU64,
     /// Tokens that the model on this machine worked on, those of tries that failed included; the sum of the squares of
-    /// their sequences' lengths; and nanoseconds that this took, added up over cores.
+    /// their sequences' lengths; and nanoseconds that this took, added up over
+    /// cores.
     pub(crate) computed_tokens: AtomicU64,
     pub(crate) computed_squares: AtomicU64,
     pub(crate) computed_ns: AtomicU64,
@@ -169,7 +170,8 @@ pub struct RunReport {
 /// How well the time of the model on this machine was used.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
 pub struct EmbeddingFigures {
-    /// Seconds that cores (or the device's thread) spent in the model, added up.
+    /// Seconds that cores spent in the model, added up: CPU time, so that others who want the cores do not count (wall
+    /// time where the system does not tell, and for a device).
     pub core_seconds: f64,
     /// Tokens per such second.
     pub tokens_per_core_second: f64,
