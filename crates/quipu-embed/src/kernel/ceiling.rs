@@ -34,7 +34,8 @@ fn ceiling(kernel: &str) -> Option<f64> {
         "int8-avx512" if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bw") => {
             (x86::pairs_512, x86::GROUPS * 4 * 128)
         }
-        "int8-avx2" if is_x86_feature_detected!("avx2") => (x86::pairs_256, x86::GROUPS * 8 * 64),
+        "int8-avx2" if is_x86_feature_detected!("avx2") => (x86::pairs_256, x86::GROUPS * 4 * 64),
+        "int8-avxvnni" if is_x86_feature_detected!("avxvnni") => (x86::avx_vnni, x86::CHAINS * 64),
         "bf16-avx512" if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bf16") => {
             (x86::bf16, x86::CHAINS * 64)
         }
@@ -88,6 +89,18 @@ mod x86 {
         for _ in 0..rounds {
             for sum in &mut sums {
                 *sum = _mm512_dpbusd_epi32(*sum, inputs, weights);
+            }
+        }
+        black_box(sums);
+    }
+
+    #[target_feature(enable = "avxvnni")]
+    pub(super) fn avx_vnni(rounds: u32) {
+        let (inputs, weights) = (black_box(_mm256_set1_epi8(3)), black_box(_mm256_set1_epi8(5)));
+        let mut sums = [_mm256_setzero_si256(); CHAINS as usize];
+        for _ in 0..rounds {
+            for sum in &mut sums {
+                *sum = _mm256_dpbusd_avx_epi32(*sum, inputs, weights);
             }
         }
         black_box(sums);
@@ -157,7 +170,7 @@ mod x86 {
         black_box(sums);
     }
 
-    /// Eight products of pairs are added in 16 bits, then widened and added in 32.
+    /// Four products of pairs are added in 16 bits, then widened and added in 32.
     #[target_feature(enable = "avx2")]
     pub(super) fn pairs_256(rounds: u32) {
         let (mut inputs, weights, ones) =
@@ -166,7 +179,7 @@ mod x86 {
         for _ in 0..rounds {
             for sum in &mut sums {
                 let mut narrow = _mm256_setzero_si256();
-                for _ in 0..8 {
+                for _ in 0..4 {
                     // SAFETY: it does nothing.
                     unsafe {
                         asm!("/* {0} */", inout(ymm_reg) inputs, options(nomem, nostack, preserves_flags))

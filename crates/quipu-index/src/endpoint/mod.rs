@@ -6,7 +6,7 @@
 //! the engine, which does both (`run/pipeline.rs`, and [`Endpoint::check`] here).
 //!
 //! Which model an endpoint serves cannot be seen, so it is *asked*: before its first vectors are used, its vector of a
-//! known text is held against the local model's. See `docs/decisions/0009-vectors-from-an-endpoint.md`.
+//! known text is held against the local model's. See `docs/decisions/0010-vectors-from-an-endpoint.md`.
 
 mod answer;
 mod call;
