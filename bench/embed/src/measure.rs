@@ -30,8 +30,8 @@ struct Repetitions {
     mixed: usize,
 }
 
-const QUICK: Repetitions = Repetitions { budgets: 1, rounds: 3, together: 1, alone: 1, mixed: 1 };
-const FULL: Repetitions = Repetitions { budgets: 2, rounds: 9, together: 4, alone: 5, mixed: 4 };
+const QUICK: Repetitions = Repetitions { budgets: 1, rounds: 3, together: 2, alone: 1, mixed: 1 };
+const FULL: Repetitions = Repetitions { budgets: 2, rounds: 7, together: 3, alone: 5, mixed: 3 };
 
 /// A contestant that is there, and what was found so far.
 struct Entrant {

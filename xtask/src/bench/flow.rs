@@ -8,6 +8,7 @@ use std::process::Command;
 
 use anyhow::{Context, bail};
 
+use super::foreign::{cargo_build, give};
 use crate::eval::build::kept;
 
 /// How much, and how it is shown.
@@ -30,7 +31,7 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("bench").join("flow");
     let built = kept().join("bench").join("flow");
-    cargo_build(&source, &built)?;
+    cargo_build(&source, &built, &[])?;
     let mut bench = Command::new(built.join("release").join("bench-flow"));
     bench.args(arguments.quick.then_some("--quick"));
     bench.args(arguments.json.then_some("--json"));
@@ -44,14 +45,6 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         bail!("the benchmark ended with {status}");
     }
     Ok(())
-}
-
-/// Tells the benchmark where a peer's program is, or why there is none.
-fn give(bench: &mut Command, name: &str, program: anyhow::Result<PathBuf>) {
-    match program {
-        Ok(path) => bench.arg(format!("--{name}")).arg(path),
-        Err(why) => bench.arg(format!("--without-{name}")).arg(format!("{why:#}")),
-    };
 }
 
 fn onetbb(source: &Path, built: &Path) -> anyhow::Result<PathBuf> {
@@ -73,27 +66,11 @@ fn onetbb(source: &Path, built: &Path) -> anyhow::Result<PathBuf> {
 
 fn dynamo(source: &Path, built: &Path) -> anyhow::Result<PathBuf> {
     let built = built.join("dynamo");
-    cargo_build(&source.join("dynamo"), &built)
+    cargo_build(&source.join("dynamo"), &built, &[])
         .context("not built (its protocols need protoc; Debian: apt-get install protobuf-compiler)")?;
     Ok(built.join("release").join("bench-dynamo"))
 }
 
 fn not_asked() -> anyhow::Result<PathBuf> {
     bail!("only with `--dynamo`")
-}
-
-/// Builds for release, in the package's own folder: cargo looks there for the package's own settings. Not `--locked`: a
-/// dependency that the engine has got since is added to the lock file, and what stands there stays.
-fn cargo_build(package: &Path, built: &Path) -> anyhow::Result<()> {
-    let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let status = Command::new(program)
-        .args(["build", "--release", "--target-dir"])
-        .arg(built)
-        .current_dir(package)
-        .status()
-        .context("starting cargo")?;
-    if !status.success() {
-        bail!("building {} failed", package.display());
-    }
-    Ok(())
 }

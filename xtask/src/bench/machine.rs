@@ -37,6 +37,7 @@ fn features() -> Vec<&'static str> {
         ("avx512f", is_x86_feature_detected!("avx512f")),
         ("avx512bw", is_x86_feature_detected!("avx512bw")),
         ("avx512vnni", is_x86_feature_detected!("avx512vnni")),
+        ("avx512bf16", is_x86_feature_detected!("avx512bf16")),
         ("avx512vpopcntdq", is_x86_feature_detected!("avx512vpopcntdq")),
     ];
     known.into_iter().filter(|(_, found)| *found).map(|(name, _)| name).collect()
