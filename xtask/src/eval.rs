@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context;
-use quipu_embed::{Embedder, Encoder, model};
+use quipu_embed::{Embedder, Encoder, Kernel, model};
 use quipu_index::search::{Mode, Query, Rank, embed_query, search_with_vector};
 use quipu_index::store::Reader;
 use serde::Serialize;
@@ -46,6 +46,10 @@ pub(crate) struct Arguments {
     /// The model: a name or a folder
     #[arg(long)]
     model: Option<String>,
+    /// What to embed with, once for each; `all` is every kernel of this machine but the portable ones [default: the
+    /// fastest]
+    #[arg(long)]
+    kernel: Vec<String>,
     /// Build the index anew although one is kept: needed when analyser, chunker or store changed
     #[arg(long)]
     fresh: bool,
@@ -65,6 +69,7 @@ const WAYS: [(&str, Mode, Rank); 4] = [
 #[derive(Serialize)]
 struct Report {
     collection: &'static str,
+    kernel: &'static str,
     documents: usize,
     model: String,
     runs: PathBuf,
@@ -84,27 +89,60 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let collection = Collection::read(&arguments.collection)?;
     let located = model::locate(&model::Settings::from_environment(), arguments.model.as_deref())?;
     eprintln!("{}", located.note);
-    let encoder = Arc::new(Encoder::load(&located.folder)?);
-    let folder = build::index(&collection, &encoder, arguments.whole, arguments.fresh)?;
+    let judge = |kernel| judge(arguments, &collection, &located, kernel);
+    let reports: Vec<Report> =
+        kernels(&arguments.kernel)?.into_iter().map(judge).collect::<Result<_, _>>()?;
+    if arguments.json {
+        println!("{}", serde_json::to_string_pretty(&reports)?)
+    } else {
+        reports.iter().for_each(print)
+    }
+    Ok(())
+}
+
+/// The kernels of these names.
+fn kernels(names: &[String]) -> anyhow::Result<Vec<Kernel>> {
+    let available = Kernel::available();
+    if names.iter().any(|name| name == "all") {
+        return Ok(available.into_iter().filter(|kernel| !kernel.name().ends_with("portable")).collect());
+    }
+    if names.is_empty() {
+        return Ok(vec![Kernel::best()]);
+    }
+    let named = |name: &String| {
+        let here: Vec<&str> = available.iter().map(|kernel| kernel.name()).collect();
+        Kernel::named(name).with_context(|| format!("no kernel {name} here; there are {}", here.join(", ")))
+    };
+    names.iter().map(named).collect()
+}
+
+/// The collection with its vectors made by one kernel.
+fn judge(
+    arguments: &Arguments,
+    collection: &Collection,
+    located: &model::Located,
+    kernel: Kernel,
+) -> anyhow::Result<Report> {
+    let encoder = Arc::new(Encoder::load_with(&located.folder, kernel)?);
+    let folder = build::index(collection, &encoder, arguments.whole, arguments.fresh)?;
     let runs = arguments.runs.clone().unwrap_or_else(|| folder.join("runs"));
     let reader = Reader::open(&folder)?;
-    let topics = embedded(&collection, encoder.as_ref())?;
+    let topics = embedded(collection, encoder.as_ref())?;
     let mut results = Vec::new();
     for (way, mode, rank) in WAYS {
         let run = answer(&reader, &topics, mode, rank).with_context(|| format!("asking by {way}"))?;
         write(&runs, collection.name, way, &run)?;
         results.push(Judged { way, metrics: measure(&run, &collection.judgements) });
     }
-    let documents = collection.documents.len();
-    let recall_at_10 = recall::recall(&reader, topics.iter().map(|topic| topic.vector.as_slice()))?;
-    let model = located.name;
-    let report = Report { collection: collection.name, documents, model, runs, recall_at_10, results };
-    if arguments.json {
-        println!("{}", serde_json::to_string_pretty(&report)?)
-    } else {
-        print(&report)
-    }
-    Ok(())
+    Ok(Report {
+        collection: collection.name,
+        kernel: kernel.name(),
+        documents: collection.documents.len(),
+        model: located.name.clone(),
+        runs,
+        recall_at_10: recall::recall(&reader, topics.iter().map(|topic| topic.vector.as_slice()))?,
+        results,
+    })
 }
 
 /// A topic with its text and its vector, which every way shares.
@@ -141,7 +179,8 @@ fn write(folder: &Path, collection: &str, way: &str, run: &Run) -> anyhow::Resul
 }
 
 fn print(report: &Report) {
-    println!("{}: {} documents, model {}", report.collection, report.documents, report.model);
+    let Report { collection, documents, model, kernel, .. } = report;
+    println!("{collection}: {documents} documents, model {model}, kernel {kernel}");
     println!("{:<10}{:>8}{:>10}{:>10}{:>10}{:>10}", "", "topics", "nDCG@10", "MAP", "P@30", "R@100");
     for Judged { way, metrics } in &report.results {
         println!(

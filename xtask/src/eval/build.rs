@@ -35,7 +35,11 @@ pub(super) fn index(
     let hash: String =
         configuration(encoder.info()).hash[..6].iter().map(|byte| format!("{byte:02x}")).collect();
     let way = if whole { "-whole" } else { "" };
-    let folder = kept().join("eval").join(format!("{}{way}-{hash}-{LAYOUT}", collection.name));
+    let folder = kept().join("eval").join(format!(
+        "{}{way}-{}-{hash}-{LAYOUT}",
+        collection.name,
+        encoder.kernel().name()
+    ));
     if folder.exists() && !fresh {
         eprintln!("index: {} (kept; --fresh builds it anew)", folder.display());
         return Ok(folder);
