@@ -118,7 +118,7 @@ fn loom(package: &str) -> Result<()> {
     succeed(command.env("RUSTFLAGS", "--cfg loom").env("CARGO_TARGET_DIR", kept().join("loom")))
 }
 
-/// The engine's tests, and those of the kernels and of the mapping, under AddressSanitizer, which only a nightly
+/// The engine's tests, those of the kernels, and the whole encoder on small models of all shapes, under AddressSanitizer, which only a nightly
 /// compiler has.
 fn address(seed: u64, flows: u64) -> Result<()> {
     let host = nightly_host()?;
@@ -127,7 +127,9 @@ fn address(seed: u64, flows: u64) -> Result<()> {
     succeed(under_address(&host, seed, flows).args(engine).args(["--", "--skip", "simulation"]))?;
     // Most of these crates is safe code, and much of it others'.
     let kernels = ["--package", "quipu-embed", "--package", "quipu-index", "--lib", "--"];
-    succeed(under_address(&host, seed, flows).args(kernels).args(["kernel", "weights"]))
+    succeed(under_address(&host, seed, flows).args(kernels).args(["kernel", "weights"]))?;
+    let encoder = ["--package", "quipu-embed", "--test", "shapes"];
+    succeed(under_address(&host, seed, flows).args(encoder))
 }
 
 fn under_address(host: &str, seed: u64, flows: u64) -> Command {
