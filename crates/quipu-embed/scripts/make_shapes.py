@@ -1,7 +1,8 @@
 """Writes tests/shapes: small BERT models with random weights, and what `transformers` computes with them.
 
-They cover what the one real model does not: cls pooling, twelve layers, sizes that fit no vector register, vectors
-that are not normalised, prompts, tensors under "bert.", and the configuration layout of sentence-transformers 6.
+They cover what the one real model does not: cls pooling, twelve layers, heads of 64 numbers (bge) and of 32 in half
+precision (gte), sizes that fit no vector register and the least that there can be, vectors that are not normalised,
+prompts (e5), tensors under "bert.", sequences of 512 tokens, and the configuration layout of sentence-transformers 6.
 
     venv/bin/python scripts/make_shapes.py tests/shapes        # venv as for make_reference.py
 """
@@ -30,6 +31,40 @@ SHAPES = {
         "prefix": "bert.",
         "prompts": {"query": "query: ", "passage": "passage: "},
     },
+    "bge": {
+        "hidden": 128,
+        "heads": 2,
+        "layers": 1,
+        "intermediate": 512,
+        "pooling": "cls",
+        "normalise": True,
+        "new_layout": True,
+        "format": torch.bfloat16,
+        "spread": 0.2,
+    },
+    "gte": {
+        "hidden": 64,
+        "heads": 2,
+        "layers": 2,
+        "intermediate": 256,
+        "pooling": "mean",
+        "normalise": True,
+        "format": torch.float16,
+        "spread": 0.3,
+    },
+    "long": {
+        "hidden": 8,
+        "heads": 2,
+        "layers": 2,
+        "intermediate": 16,
+        "pooling": "mean",
+        "normalise": True,
+        "positions": 512,
+        "limit": 512,
+        # The last is cut to the limit.
+        "texts": [*TEXTS, "the sea " * 127 + "in", "the sea " * 127 + "sea", "the sea " * 200],
+    },
+    "least": {"hidden": 2, "heads": 1, "layers": 1, "intermediate": 1, "pooling": "mean", "normalise": False},
 }
 
 
@@ -64,40 +99,44 @@ def make(folder: Path, shape: dict) -> None:
     torch.manual_seed(len(folder.name))
     config = BertConfig(
         vocab_size=len(VOCABULARY), hidden_size=shape["hidden"], num_hidden_layers=shape["layers"], num_attention_heads=shape["heads"],
-        intermediate_size=shape["intermediate"], max_position_embeddings=64, type_vocab_size=2, layer_norm_eps=1e-5,
+        intermediate_size=shape["intermediate"], max_position_embeddings=shape.get("positions", 64), type_vocab_size=2, layer_norm_eps=1e-5,
     )
+    stored = shape.get("format", torch.float32)
     model = BertModel(config, add_pooling_layer=False).float().eval()
     for name, parameter in model.named_parameters():
-        # Larger than training's start, so that attention and GELU are far from linear.
-        parameter.data = torch.randn_like(parameter) * 0.4 + (1.0 if name.endswith("LayerNorm.weight") else 0.0)
+        # Larger than training's start, so that attention and GELU are far from linear; less so where sums are long, or
+        # each token would look at one other token alone.
+        numbers = torch.randn_like(parameter) * shape.get("spread", 0.4) + (1.0 if name.endswith("LayerNorm.weight") else 0.0)
+        # What is computed with here is what a file in this format holds.
+        parameter.data = numbers.to(stored).float()
     prefix = shape.get("prefix", "")
     folder.mkdir(parents=True, exist_ok=True)
-    save_file({prefix + name: tensor.contiguous() for name, tensor in model.state_dict().items()}, folder / "model.safetensors")
+    save_file({prefix + name: tensor.to(stored).contiguous() for name, tensor in model.state_dict().items()}, folder / "model.safetensors")
     write_json(folder / "config.json", {key: value for key, value in config.to_dict().items() if value is not None} | {"model_type": "bert"})
     write_json(folder / "tokenizer.json", tokenizer_json())
-    new_layout = shape.get("new_layout", False)
+    new_layout, limit = shape.get("new_layout", False), shape.get("limit", 48)
     names = ["Transformer", "Pooling"] + ["Normalize"] * shape["normalise"]
     write_json(folder / "modules.json", [{"idx": i, "name": str(i), "path": f"{i}_{name}" if i else "", "type": f"sentence_transformers.models.{name}"} for i, name in enumerate(names)])
     if new_layout:
         write_json(folder / "1_Pooling/config.json", {"embedding_dimension": shape["hidden"], "pooling_mode": shape["pooling"], "include_prompt": True})
-        write_json(folder / "tokenizer_config.json", {"model_max_length": 48})
+        write_json(folder / "tokenizer_config.json", {"model_max_length": limit})
     else:
         flags = {"cls": "pooling_mode_cls_token", "mean": "pooling_mode_mean_tokens", "max": "pooling_mode_max_tokens"}
         write_json(folder / "1_Pooling/config.json", {"word_embedding_dimension": shape["hidden"]} | {flag: mode == shape["pooling"] for mode, flag in flags.items()})
-        write_json(folder / "sentence_bert_config.json", {"max_seq_length": 48, "do_lower_case": False})
+        write_json(folder / "sentence_bert_config.json", {"max_seq_length": limit, "do_lower_case": False})
     if "prompts" in shape:
         write_json(folder / "config_sentence_transformers.json", {"prompts": shape["prompts"]})
-    write_json(folder / "expected.json", [expected(model, folder, text, shape) for text in TEXTS])
+    texts = shape.get("texts", TEXTS) + [prompt + TEXTS[2] for prompt in shape.get("prompts", {}).values()]
+    write_json(folder / "expected.json", {"limit": limit, "texts": [expected(model, folder, text, shape) for text in texts]})
 
 
 def expected(model: BertModel, folder: Path, text: str, shape: dict) -> dict:
     from tokenizers import Tokenizer
 
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-    tokenizer.no_truncation()
+    tokenizer.enable_truncation(shape.get("limit", 48))
     tokenizer.no_padding()
     ids = tokenizer.encode(text).ids
-    assert len(ids) <= 48, len(ids)
     with torch.no_grad():
         tokens = model(torch.tensor([ids])).last_hidden_state[0]
     vector = tokens[0] if shape["pooling"] == "cls" else tokens.mean(dim=0)

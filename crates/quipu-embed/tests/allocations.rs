@@ -1,11 +1,13 @@
 //! A warm encoder embeds without asking for memory. A program of its own, because it counts what the whole process asks for.
 #![allow(clippy::unwrap_used, unsafe_code)]
 
+mod support;
+
 use std::alloc::{GlobalAlloc, Layout, System};
-use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use quipu_embed::{Embedder, Encoder, Kernel, TokenIds};
+use support::Copy;
 
 static ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
 
@@ -30,9 +32,9 @@ static ALLOCATOR: Counting = Counting;
 
 #[test]
 fn a_warm_encoder_allocates_nothing() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/shapes/twelve-layers");
+    let copy = Copy::of("twelve-layers");
     for kernel in Kernel::available() {
-        let encoder = Encoder::load_with(&folder, kernel).unwrap();
+        let encoder = Encoder::load_with(copy.path(), kernel).unwrap();
         // Lengths from 3 to 48 tokens, and more than one batch of them.
         let text = |index: usize| vec!["sea"; 1 + index * 7 % 60].join(" ");
         let chunks: Vec<TokenIds> = (0..60).map(|index| encoder.tokenizer().encode(&text(index))).collect();

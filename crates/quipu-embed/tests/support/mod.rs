@@ -1,0 +1,79 @@
+//! What tests of small models share: copies of their folders, to load and to break. Nothing loads `tests/shapes` itself,
+//! because the encoder notes beside a model what it found out about it.
+
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used, reason = "each test binary uses its part")]
+
+use std::path::{Path, PathBuf};
+
+use quipu_embed::{EmbedError, Embedder, Encoder, Kernel, TokenIds};
+
+pub const CONFIG: &str = "config.json";
+pub const WEIGHTS: &str = "model.safetensors";
+
+/// A model folder of its own, gone when dropped.
+pub struct Copy(tempfile::TempDir);
+
+impl Copy {
+    /// Of one of the folders that `scripts/make_shapes.py` wrote.
+    pub fn of(name: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        copy_files(&shape(name), folder.path());
+        Self(folder)
+    }
+
+    pub fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.path().join(name)
+    }
+
+    pub fn read(&self, name: &str) -> Vec<u8> {
+        std::fs::read(self.file(name)).unwrap()
+    }
+
+    pub fn write(&self, name: &str, content: impl AsRef<[u8]>) {
+        std::fs::write(self.file(name), content).unwrap();
+    }
+
+    /// Sets a field of `config.json` to what is written as JSON.
+    pub fn configure(&self, field: &str, value: &str) {
+        let mut config: serde_json::Value = serde_json::from_slice(&self.read(CONFIG)).unwrap();
+        config[field] = serde_json::from_str(value).unwrap();
+        self.write(CONFIG, config.to_string());
+    }
+
+    pub fn load(&self) -> Encoder {
+        Encoder::load(self.path()).unwrap()
+    }
+
+    /// Loads it for a kernel in f32 and for the fastest, which must both fail; the first error.
+    pub fn error(&self) -> EmbedError {
+        Encoder::load(self.path()).expect_err("it cannot be loaded");
+        Encoder::load_with(self.path(), Kernel::portable()).expect_err("it cannot be loaded")
+    }
+}
+
+/// Where a shape is checked in.
+fn shape(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/shapes").join(name)
+}
+
+fn copy_files(from: &Path, to: &Path) {
+    for entry in std::fs::read_dir(from).unwrap() {
+        let (entry, to) = (entry.as_ref().unwrap(), to.join(entry.as_ref().unwrap().file_name()));
+        if entry.file_type().unwrap().is_dir() {
+            std::fs::create_dir(&to).unwrap();
+            copy_files(&entry.path(), &to);
+        } else {
+            std::fs::copy(entry.path(), to).unwrap();
+        }
+    }
+}
+
+pub fn embed(encoder: &Encoder, chunks: &[TokenIds]) -> Vec<f32> {
+    let mut vectors = vec![0.0; chunks.len() * encoder.info().dimensions];
+    encoder.embed_into(chunks, &mut vectors).unwrap();
+    vectors
+}
