@@ -19,7 +19,9 @@ pub trait Embedder: Send + Sync {
     ///
     /// # Errors
     /// [`EmbedError::OutputLength`] if `out` has another length; [`EmbedError::Input`] for a sequence that is empty,
-    /// longer than `tokens_max`, or holds an id outside the vocabulary. Then `out` is left as it was.
+    /// longer than `tokens_max`, or holds an id outside the vocabulary. Then `out` is left as it was. Also
+    /// [`EmbedError::Input`], with `out` partly written, for a sequence whose vector is not finite, as weights near the
+    /// end of f32's range make it.
     fn embed_into(&self, chunks: &[TokenIds], out: &mut [f32]) -> Result<(), EmbedError>;
 }
 

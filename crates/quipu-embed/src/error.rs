@@ -57,7 +57,7 @@ pub enum EmbedError {
         tensor: String,
     },
     /// A tensor is there but of another shape or type.
-    #[error("the tensor {tensor} in {} is {found}, expected F32 {expected:?}", file.display())]
+    #[error("the tensor {tensor} in {} is {found}, expected F32, F16 or BF16 {expected:?}", file.display())]
     WrongTensor {
         /// The weights' file.
         file: PathBuf,
@@ -67,6 +67,14 @@ pub enum EmbedError {
         expected: Vec<usize>,
         /// Type and shape as found.
         found: String,
+    },
+    /// A tensor that holds an infinity or something that is no number.
+    #[error("the tensor {tensor} in {} holds a number that is not finite", file.display())]
+    NotFinite {
+        /// The weights' file.
+        file: PathBuf,
+        /// The tensor's name.
+        tensor: String,
     },
     /// A sequence that the model cannot take.
     #[error("token sequence {index} cannot be embedded: {problem}")]

@@ -21,6 +21,19 @@ struct Linear {
 }
 
 impl Layer {
+    /// Whether the largest matrices of the layer `number` are there, so that what is asked for of memory on the
+    /// configuration's word is never much more than the file has.
+    pub(super) fn check(
+        weights: &Weights,
+        prefix: &str,
+        number: usize,
+        shape: &Shape,
+    ) -> Result<(), EmbedError> {
+        let prefix = format!("{prefix}encoder.layer.{number}");
+        weights.check(&format!("{prefix}.attention.self.query.weight"), &[shape.hidden, shape.hidden])?;
+        weights.check(&format!("{prefix}.intermediate.dense.weight"), &[shape.intermediate, shape.hidden])
+    }
+
     /// The layer `number` of the model, its weights packed for the shape's kernel.
     pub(super) fn assemble(
         weights: &Weights,

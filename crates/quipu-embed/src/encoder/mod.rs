@@ -215,6 +215,7 @@ impl Network {
         let prefix = if weights.has("bert.embeddings.word_embeddings.weight") { "bert." } else { "" };
         let embeddings = Embeddings::read(weights, prefix, bert, &shape)?;
         let numbers = 0..bert.num_hidden_layers;
+        numbers.clone().try_for_each(|number| Layer::check(weights, prefix, number, &shape))?;
         let maxima = if kernel.is_in_eight_bits() {
             let mut hash = Sha256::new();
             weights.fingerprint(&mut hash)?;

@@ -7,6 +7,8 @@
 
 use std::path::Path;
 
+use sha2::{Digest, Sha256};
+
 use crate::kernel::pack::Matrix;
 use crate::{EmbedError, Kernel};
 
@@ -15,12 +17,15 @@ use super::{Encoder, Shape};
 /// What the factors are found out from. Not what anything is judged by.
 const TEXT: &str = include_str!("smoothing/text.txt");
 
-/// The models whose maxima ship: the key, and what a cache would hold. They came about as caches.
+/// The models whose maxima ship: the key, and what a cache would hold but for its end. They came about as caches.
 const SHIPPED: [(&str, &[u8]); 1] =
     [("b543f1350ee55c2b", include_bytes!("smoothing/all-MiniLM-L6-v2.maxima"))];
 
 /// The beginning of a cache's name; the key follows.
 const CACHE_PREFIX: &str = "quipu-maxima-";
+
+/// Bytes at its end, of the hash of what is before them.
+const CHECK_BYTES: usize = 8;
 
 /// An input of a layer's products.
 #[derive(Clone, Copy, Debug)]
@@ -74,15 +79,27 @@ impl Maxima {
             return Ok(maxima);
         }
         let cache = folder.join(format!("{CACHE_PREFIX}{key}"));
-        let expected = 2 * maxima.numbers().count() as u64;
-        let is_whole = std::fs::metadata(&cache).is_ok_and(|cache| cache.len() == expected);
-        if is_whole && std::fs::read(&cache).is_ok_and(|bytes| maxima.read(&bytes)) {
+        if maxima.read_cache(&cache) {
             return Ok(maxima);
         }
         let maxima = Self::measure(folder, layers, shape)?;
+        let bytes = maxima.bytes();
         // A folder that cannot be written to costs the next start some tenths of a second, and nothing else.
-        let _ = write_whole(&cache, &maxima.bytes());
+        let _ = write_whole(&cache, &[&bytes[..], &check(&bytes)].concat());
         Ok(maxima)
+    }
+
+    /// Whether the file is a cache, and whole. A crash may leave one of the right length that is all zeros, which would
+    /// read as maxima and cost accuracy for ever after.
+    fn read_cache(&mut self, cache: &Path) -> bool {
+        let expected = 2 * self.numbers().count() + CHECK_BYTES;
+        let may_be = |cache: std::fs::Metadata| cache.is_file() && cache.len() == expected as u64;
+        if !std::fs::metadata(cache).is_ok_and(may_be) {
+            return false;
+        }
+        let bytes = std::fs::read(cache).unwrap_or_default();
+        let parts = bytes.split_last_chunk::<CHECK_BYTES>();
+        parts.is_some_and(|(numbers, found)| check(numbers) == *found && self.read(numbers))
     }
 
     /// Embeds the text in f32, paragraph by paragraph, and looks.
@@ -122,6 +139,12 @@ impl Maxima {
         }
         self.numbers().all(|x| x.is_finite() && *x >= 0.0)
     }
+}
+
+/// What a cache ends with.
+fn check(numbers: &[u8]) -> [u8; CHECK_BYTES] {
+    let hash: [u8; 32] = Sha256::digest(numbers).into();
+    std::array::from_fn(|index| hash[index])
 }
 
 /// Writes a file that others see whole or not at all.

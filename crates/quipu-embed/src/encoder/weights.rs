@@ -8,6 +8,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use serde::de::{Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
 use sha2::{Digest, Sha256};
 
 use crate::EmbedError;
@@ -47,6 +48,17 @@ enum Format {
     Bf16,
 }
 
+/// Where a tensor's numbers are.
+struct Place {
+    format: Format,
+    /// Its first byte, counted from the end of the header.
+    start: usize,
+    count: usize,
+}
+
+/// A header's tensors by name.
+struct Tensors(BTreeMap<String, Tensor>);
+
 impl Weights {
     /// Opens the file and checks its header against its length.
     pub(crate) fn open(path: &Path) -> Result<Self, EmbedError> {
@@ -67,8 +79,8 @@ impl Weights {
         header.resize(LENGTH_BYTES + header_bytes as usize, 0);
         file.read_exact(&mut header[LENGTH_BYTES..]).map_err(unread)?;
         let tensors = parse(&header[LENGTH_BYTES..]).map_err(broken)?;
-        let ends = tensors.values().map(|tensor| tensor.data_offsets.1);
-        let expected = header.len() as u64 + ends.max().unwrap_or(0) as u64;
+        let ends = tensors.values().map(|tensor| tensor.data_offsets.1 as u64);
+        let expected = (header.len() as u64).saturating_add(ends.max().unwrap_or(0));
         if bytes != expected {
             return Err(broken(format!("it has {bytes} bytes, its header says {expected}")));
         }
@@ -80,31 +92,34 @@ impl Weights {
         self.tensors.contains_key(name)
     }
 
+    /// Whether there is a tensor of this name and shape; asks for no memory.
+    pub(crate) fn check(&self, name: &str, shape: &[usize]) -> Result<(), EmbedError> {
+        self.find(name, shape).map(|_| ())
+    }
+
     /// The numbers of a tensor of this shape, all of them finite.
     pub(crate) fn read(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, EmbedError> {
+        let place = self.find(name, shape)?;
+        let mut numbers = vec![0.0_f32; place.count];
+        self.fill(&mut numbers, place.format, place.start)
+            .map_err(|source| EmbedError::Read { file: self.path.clone(), source })?;
+        if !all_finite(&numbers) {
+            return Err(EmbedError::NotFinite { file: self.path.clone(), tensor: name.into() });
+        }
+        Ok(numbers)
+    }
+
+    fn find(&self, name: &str, shape: &[usize]) -> Result<Place, EmbedError> {
         let Some(tensor) = self.tensors.get(name) else {
             return Err(EmbedError::MissingTensor { file: self.path.clone(), tensor: name.into() });
         };
-        let (start, end) = tensor.data_offsets;
-        let count: usize = shape.iter().product();
-        let format =
-            tensor.format().filter(|format| tensor.shape == shape && end - start == count * format.bytes());
-        let Some(format) = format else {
-            return Err(EmbedError::WrongTensor {
-                file: self.path.clone(),
-                tensor: name.into(),
-                expected: shape.into(),
-                found: format!("{} {:?} in {} bytes", tensor.dtype, tensor.shape, end - start),
-            });
-        };
-        let mut numbers = vec![0.0_f32; count];
-        self.fill(&mut numbers, format, start)
-            .map_err(|source| EmbedError::Read { file: self.path.clone(), source })?;
-        if !all_finite(&numbers) {
-            let problem = format!("{name} holds a number that is not finite");
-            return Err(EmbedError::Weights { file: self.path.clone(), problem });
-        }
-        Ok(numbers)
+        let bytes = tensor.data_offsets.1 - tensor.data_offsets.0;
+        tensor.place(shape).ok_or_else(|| EmbedError::WrongTensor {
+            file: self.path.clone(),
+            tensor: name.into(),
+            expected: shape.into(),
+            found: format!("{} {:?} in {bytes} bytes", tensor.dtype, tensor.shape),
+        })
     }
 
     /// Reads numbers from `start` on.
@@ -159,6 +174,14 @@ impl Weights {
 }
 
 impl Tensor {
+    /// Where its numbers are, if they have this shape and fill their bytes.
+    fn place(&self, shape: &[usize]) -> Option<Place> {
+        let (format, (start, end)) = (self.format()?, self.data_offsets);
+        let count = shape.iter().try_fold(1_usize, |count, &size| count.checked_mul(size))?;
+        let is_whole = count.checked_mul(format.bytes()) == Some(end - start);
+        (self.shape == shape && is_whole).then_some(Place { format, start, count })
+    }
+
     fn format(&self) -> Option<Format> {
         match &*self.dtype {
             "F32" => Some(Format::F32),
@@ -177,17 +200,8 @@ impl Format {
 
 /// The tensors of a header, which lie one after another without gaps.
 fn parse(header: &[u8]) -> Result<BTreeMap<String, Tensor>, String> {
-    /// What the format has for notes beside the tensors.
-    const NOTES: &str = "__metadata__";
-    let broken = |error: serde_json::Error| format!("its header cannot be read: {error}");
-    let mut entries: BTreeMap<String, serde_json::Value> = serde_json::from_slice(header).map_err(broken)?;
-    entries.remove(NOTES);
-    let tensors = entries.into_iter().map(|(name, entry)| {
-        let tensor =
-            serde_json::from_value(entry).map_err(|error| format!("its header, at {name}: {error}"))?;
-        Ok((name, tensor))
-    });
-    let tensors: BTreeMap<String, Tensor> = tensors.collect::<Result<_, String>>()?;
+    let Tensors(tensors) =
+        serde_json::from_slice(header).map_err(|error| format!("its header cannot be read: {error}"))?;
     let mut places: Vec<(usize, usize, &String)> =
         tensors.iter().map(|(name, tensor)| (tensor.data_offsets.0, tensor.data_offsets.1, name)).collect();
     places.sort_unstable();
@@ -201,6 +215,41 @@ fn parse(header: &[u8]) -> Result<BTreeMap<String, Tensor>, String> {
         end = after;
     }
     Ok(tensors)
+}
+
+impl<'de> Deserialize<'de> for Tensors {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(TensorsVisitor)
+    }
+}
+
+/// Refuses a name that comes twice, of which a map would keep the last.
+struct TensorsVisitor;
+
+impl<'de> Visitor<'de> for TensorsVisitor {
+    type Value = Tensors;
+
+    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("tensors by name")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Tensors, A::Error> {
+        /// What the format has for notes beside the tensors.
+        const NOTES: &str = "__metadata__";
+        let mut tensors = BTreeMap::new();
+        while let Some(name) = map.next_key::<String>()? {
+            if name == NOTES {
+                map.next_value::<IgnoredAny>()?;
+                continue;
+            }
+            let tensor = map.next_value().map_err(|error| A::Error::custom(format!("{name}: {error}")))?;
+            if tensors.contains_key(&name) {
+                return Err(A::Error::custom(format!("{name} comes twice")));
+            }
+            tensors.insert(name, tensor);
+        }
+        Ok(Tensors(tensors))
+    }
 }
 
 /// Whether no number is infinite or none at all.

@@ -1,11 +1,13 @@
 //! Reads the small files of a model folder as sentence-transformers writes it (old and new layouts) and refuses what
 //! the encoder does not compute. The weights and the vocabulary are left to their own readers.
 
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+use crate::tokenizer::FILE_BYTES_MAX;
 use crate::{EmbedError, Prompts};
 
 /// Where the weights lie in a model folder.
@@ -18,8 +20,11 @@ const LIMIT_FILE: &str = "sentence_bert_config.json";
 const TOKENIZER_CONFIG_FILE: &str = "tokenizer_config.json";
 const PROMPTS_FILE: &str = "config_sentence_transformers.json";
 
-/// The largest configuration file that is read; real ones have a few kilobytes.
-const CONFIGURATION_BYTES_MAX: u64 = 16 << 20;
+/// The largest sizes that are believed. BERT-large has 1,024 and 4,096 numbers in a row, 24 layers, 30,522 words and 512
+/// positions; the products of these fit 64 bits.
+const WIDTH_MAX: usize = 1 << 16;
+const LAYERS_MAX: usize = 1 << 10;
+const ROWS_MAX: usize = 1 << 24;
 
 /// What a model folder says about itself.
 #[derive(Debug)]
@@ -149,20 +154,31 @@ impl BertConfig {
         if self.is_decoder {
             return unsupported("is_decoder".into());
         }
-        let sizes = [
-            self.hidden_size,
-            self.num_hidden_layers,
-            self.num_attention_heads,
-            self.intermediate_size,
-            self.max_position_embeddings,
-            self.vocab_size,
-            self.type_vocab_size,
-        ];
-        let divisible =
-            self.num_attention_heads != 0 && self.hidden_size.is_multiple_of(self.num_attention_heads);
-        if sizes.contains(&0) || !divisible {
-            let problem = "a size is 0, or hidden_size is no multiple of num_attention_heads".into();
-            return Err(EmbedError::Configuration { file: file.into(), problem });
+        self.sizes().map_err(|problem| EmbedError::Configuration { file: file.into(), problem })
+    }
+
+    /// Refuses what would be a division by zero, an overflow or all of the memory later.
+    fn sizes(&self) -> Result<(), String> {
+        for (field, size, most) in [
+            ("hidden_size", self.hidden_size, WIDTH_MAX),
+            ("num_hidden_layers", self.num_hidden_layers, LAYERS_MAX),
+            ("num_attention_heads", self.num_attention_heads, WIDTH_MAX),
+            ("intermediate_size", self.intermediate_size, WIDTH_MAX),
+            ("max_position_embeddings", self.max_position_embeddings, ROWS_MAX),
+            ("vocab_size", self.vocab_size, ROWS_MAX),
+            ("type_vocab_size", self.type_vocab_size, ROWS_MAX),
+        ] {
+            if size == 0 || size > most {
+                return Err(format!("{field} is {size}, and must be from 1 to {most}"));
+            }
+        }
+        let (hidden, heads) = (self.hidden_size, self.num_attention_heads);
+        if !hidden.is_multiple_of(heads) {
+            return Err(format!("hidden_size is {hidden}, no multiple of num_attention_heads, {heads}"));
+        }
+        let epsilon = self.layer_norm_eps;
+        if !epsilon.is_finite() || epsilon < 0.0 {
+            return Err(format!("layer_norm_eps is {epsilon}"));
         }
         Ok(())
     }
@@ -222,7 +238,9 @@ fn name_of(path: &Path) -> String {
 
 /// `license:` in the front matter of the model card, if there is one.
 fn licence_in_readme(path: &Path) -> Option<String> {
-    let readme = std::fs::read_to_string(path.join("README.md")).ok()?;
+    let mut readme = String::new();
+    let card = std::fs::File::open(path.join("README.md")).ok()?;
+    card.take(FILE_BYTES_MAX).read_to_string(&mut readme).ok()?;
     let mut lines = readme.lines();
     lines.next().filter(|line| line.trim() == "---")?;
     let matter = lines.take_while(|line| line.trim() != "---");
@@ -247,9 +265,13 @@ fn optional<T: DeserializeOwned>(folder: &Path, name: &str) -> Result<Option<T>,
 fn read_file(file: &Path) -> Result<Vec<u8>, EmbedError> {
     let read = || {
         let mut bytes = Vec::new();
-        let limited = std::io::Read::take(std::fs::File::open(file)?, CONFIGURATION_BYTES_MAX);
-        std::io::Read::read_to_end(&mut { limited }, &mut bytes)?;
+        std::fs::File::open(file)?.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
         Ok(bytes)
     };
-    read().map_err(|source| EmbedError::Read { file: file.into(), source })
+    let bytes = read().map_err(|source| EmbedError::Read { file: file.into(), source })?;
+    if bytes.len() as u64 > FILE_BYTES_MAX {
+        let problem = format!("it has more than {FILE_BYTES_MAX} bytes");
+        return Err(EmbedError::Configuration { file: file.into(), problem });
+    }
+    Ok(bytes)
 }

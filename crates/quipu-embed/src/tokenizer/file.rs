@@ -15,7 +15,7 @@ use super::normalise::Settings;
 use super::vocabulary::{WORD_CHARACTERS_MAX, WordList};
 
 /// The largest file that is read; BERT's have half a megabyte, the largest multilingual ones some twenty.
-pub(super) const FILE_BYTES_MAX: u64 = 64 << 20;
+pub(crate) const FILE_BYTES_MAX: u64 = 64 << 20;
 
 /// What a `tokenizer.json` says.
 pub(super) struct TokenizerFile {

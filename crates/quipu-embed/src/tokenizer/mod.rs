@@ -27,7 +27,8 @@ use std::path::Path;
 
 use crate::EmbedError;
 use added::{Matcher, Part};
-use file::{FILE_BYTES_MAX, TokenizerFile};
+pub(crate) use file::FILE_BYTES_MAX;
+use file::TokenizerFile;
 use normalise::{Ascii, Normal, Normaliser};
 use normalised::NormalisedText;
 use vocabulary::Vocabulary;
