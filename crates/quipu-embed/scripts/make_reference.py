@@ -1,9 +1,10 @@
-"""Writes tests/reference: texts.json and vectors.f32, the oracle of the encoder's tests.
+"""Writes tests/reference: texts.json and vectors.f32, the oracle of the encoder's tests; and into src/verify the vectors of
+its sentences.txt, which `quipu model verify` holds a registered model against, under the model's name.
 
 The vectors come from sentence-transformers on a CPU in f32, one text at a time, so that no padding takes part.
 
     python3 -m venv venv && venv/bin/pip install sentence-transformers
-    venv/bin/python scripts/make_reference.py MODEL_FOLDER tests/reference
+    venv/bin/python scripts/make_reference.py MODEL_FOLDER tests/reference src/verify
 
 MODEL_FOLDER is what `quipu model path all-MiniLM-L6-v2` prints.
 """
@@ -74,12 +75,18 @@ def texts() -> list[str]:
     return short + SENTENCES + counted
 
 
+def embed(model: sentence_transformers.SentenceTransformer, texts: list[str]) -> numpy.ndarray:
+    return numpy.concatenate([model.encode([text], convert_to_numpy=True) for text in texts])
+
+
 def main() -> None:
-    model_folder, target = sys.argv[1], Path(sys.argv[2])
+    model_folder, target, verify = (Path(argument) for argument in sys.argv[1:])
     torch.manual_seed(0)
-    model = sentence_transformers.SentenceTransformer(model_folder, device="cpu").float().eval()
+    model = sentence_transformers.SentenceTransformer(str(model_folder), device="cpu").float().eval()
     all_texts = texts()
-    vectors = numpy.concatenate([model.encode([text], convert_to_numpy=True) for text in all_texts])
+    vectors = embed(model, all_texts)
+    sentences = (verify / "sentences.txt").read_text(encoding="utf-8").splitlines()
+    embed(model, sentences).astype("<f4").tofile(verify / f"{model_folder.resolve().name}.f32")
     pieces = [len(model.tokenizer(text, truncation=True, max_length=model.max_seq_length)["input_ids"]) for text in all_texts]
     target.mkdir(parents=True, exist_ok=True)
     made_by = f"sentence-transformers {sentence_transformers.__version__}, torch {torch.__version__}"

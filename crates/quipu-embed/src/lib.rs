@@ -5,8 +5,8 @@
 //! 1. [`model`] finds the files of a sentence-transformers model, on disk or over the network.
 //! 2. [`Tokenizer`] turns text into pieces; the chunker packs by them, so nothing is tokenised twice.
 //! 3. [`plan_batches`] cuts many token sequences into batches of a token budget.
-//! 4. [`Encoder`] is the [`Embedder`] of this crate: a BERT forward pass over packed sequences, in the precision and with the
-//!    instructions of a [`Kernel`].
+//! 4. [`Encoder`] is the [`Embedder`] of this crate: a BERT forward pass over packed sequences, with a [`Kernel`].
+//! 5. [`verify`] holds a model against what is known of it, and [`measure`] says how fast it is on this machine.
 //!
 //! Everything that computes is synchronous, single-threaded inside one call and safe to call from many threads at
 //! once. Only [`model`] ever waits, and each of its waits is bounded.
@@ -28,8 +28,10 @@ mod embedder;
 mod encoder;
 mod error;
 mod kernel;
+pub mod measure;
 pub mod model;
 mod tokenizer;
+pub mod verify;
 mod work;
 
 pub use batch::plan_batches;

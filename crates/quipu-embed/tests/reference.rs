@@ -4,19 +4,9 @@
 //! `QUIPU_OFFLINE` is set: who forbids the network gets them skipped, with a line that says so.
 #![allow(clippy::unwrap_used)]
 
+use quipu_embed::verify::Bounds;
 use quipu_embed::{Embedder, Encoder, Kernel, TokenIds, model};
 use serde::Deserialize;
-
-/// The least cosine that a text may have, and the least mean of all. Some of these texts are nothing but a few signs, which
-/// is where eight bits are furthest off.
-fn least_cosines(kernel: Kernel) -> [f64; 2] {
-    match kernel.name() {
-        "int8-avx2" | "int8-avx512" => [0.994, 0.9975],
-        name if name.starts_with("int8") => [0.996, 0.999],
-        name if name.starts_with("bf16") => [0.9999, 0.99995],
-        _ => [0.99999, 0.99999],
-    }
-}
 
 #[derive(Deserialize)]
 struct Reference {
@@ -70,13 +60,13 @@ fn every_text_is_as_sentence_transformers_has_it() {
         let texts = reference.texts.iter();
         let chunks: Vec<TokenIds> = texts.map(|text| encoder.tokenizer().encode(&text.text)).collect();
         let vectors = embed(&encoder, &chunks);
-        let [least, least_mean] = least_cosines(kernel);
+        let bounds = Bounds::of(kernel);
         let (mut smallest, mut sum) = (1.0_f64, 0.0);
         for (index, text) in reference.texts.iter().enumerate() {
             assert_eq!(chunks[index].len(), text.tokens, "tokens of {:?}", text.text);
             let range = index * reference.dimensions..(index + 1) * reference.dimensions;
             let cosine = cosine(&vectors[range.clone()], &expected[range.clone()]);
-            assert!(cosine >= least, "{:?} on {}: {cosine}", text.text, kernel.name());
+            assert!(cosine >= bounds.least, "{:?} on {}: {cosine}", text.text, kernel.name());
             let length: f32 = vectors[range].iter().map(|x| x * x).sum();
             assert!((length - 1.0).abs() < 1e-5);
             smallest = smallest.min(cosine);
@@ -84,7 +74,7 @@ fn every_text_is_as_sentence_transformers_has_it() {
         }
         let mean = sum / reference.texts.len() as f64;
         println!("{}: mean cosine {mean:.9}, smallest {smallest:.9}", kernel.name());
-        assert!(mean >= least_mean, "on {}: {mean}", kernel.name());
+        assert!(mean >= bounds.mean, "on {}: {mean}", kernel.name());
     }
 }
 

@@ -23,6 +23,7 @@ use crate::kernel::pack::{INPUTS, padded};
 use crate::kernel::rows::{Norm, Normalise, Target};
 use crate::kernel::{PANEL, ROWS};
 use crate::model::folder::{BertConfig, ModelFolder, Pooling, TOKENIZER_FILE, WEIGHTS_FILE};
+use crate::model::hashes::hexadecimal;
 use crate::{EmbedError, Embedder, Kernel, ModelInfo, TokenIds, Tokenizer};
 use embeddings::Embeddings;
 use layer::Layer;
@@ -219,7 +220,7 @@ impl Network {
         let maxima = if kernel.is_in_eight_bits() {
             let mut hash = Sha256::new();
             weights.fingerprint(&mut hash)?;
-            let key: String = hash.finalize()[..8].iter().map(|byte| format!("{byte:02x}")).collect();
+            let key = hexadecimal(&hash.finalize()[..8]);
             Some(Maxima::of(&folder.path, &key, numbers.len(), &shape)?)
         } else {
             None

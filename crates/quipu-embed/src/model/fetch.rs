@@ -2,18 +2,15 @@
 //! renamed. Whoever dies in between leaves no half model, and of two processes that race one result stays.
 
 use std::fs::{File, TryLockError};
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use sha2::{Digest, Sha256};
-
-use super::locate::is_complete;
+use super::hashes::{copy_hashed, is_intact};
 use super::registry::{Known, PinnedFile, known, unknown};
 use super::{Located, Settings, hub, pip};
 use crate::EmbedError;
 
-const COPY_BUFFER_BYTES: usize = 64 << 10;
 /// How often a waiting process looks whether the other one is done.
 const LOCK_POLL: Duration = Duration::from_millis(100);
 
@@ -82,31 +79,6 @@ pub(super) fn store_file(pinned: &PinnedFile, content: impl Read, folder: &Path)
         return Err(format!("{}: its sha256 is not the known one", pinned.path));
     }
     Ok(())
-}
-
-fn copy_hashed(from: &mut impl Read, to: &mut impl Write) -> io::Result<(u64, [u8; 32])> {
-    let (mut hash, mut bytes) = (Sha256::new(), 0);
-    let mut buffer = vec![0; COPY_BUFFER_BYTES];
-    loop {
-        let count = match from.read(&mut buffer) {
-            Ok(0) => return Ok((bytes, hash.finalize().into())),
-            Ok(count) => count,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(error),
-        };
-        hash.update(&buffer[..count]);
-        to.write_all(&buffer[..count])?;
-        bytes += count as u64;
-    }
-}
-
-fn is_intact(known: &Known, folder: &Path) -> bool {
-    let matches = |file: &PinnedFile| {
-        let content = File::open(folder.join(file.path));
-        let hashed = content.and_then(|mut content| copy_hashed(&mut content, &mut io::sink()));
-        hashed.is_ok_and(|(_, hash)| hash == file.sha256)
-    };
-    is_complete(known, folder) && known.files.iter().all(matches)
 }
 
 /// Keeps a second process from downloading the same model at the same time. Only a courtesy: renaming is what keeps

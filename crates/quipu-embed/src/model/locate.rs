@@ -3,9 +3,12 @@
 
 use std::path::{Path, PathBuf};
 
+use serde::Serialize;
+
 use super::Settings;
 use super::fetch::fetch;
-use super::registry::{DEFAULT, KNOWN, Known, known, unknown};
+use super::hashes::hexadecimal;
+use super::registry::{DEFAULT, KNOWN, Known, PinnedFile, known, unknown};
 use crate::EmbedError;
 
 /// A model's folder, and how it got there.
@@ -34,8 +37,22 @@ pub struct Listed {
     pub tokens_max: usize,
     /// Bytes on disk.
     pub bytes: u64,
+    /// What its files hash to.
+    pub files: Vec<ListedFile>,
     /// Its folder, if it is in the cache.
     pub folder: Option<PathBuf>,
+}
+
+/// A file of a known model.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct ListedFile {
+    /// Its path in the model's folder.
+    pub path: &'static str,
+    /// Its length.
+    pub bytes: u64,
+    /// In hexadecimal.
+    pub sha256: String,
 }
 
 /// Finds the model that the user asked for, and fetches it if it is known and not yet here.
@@ -84,10 +101,15 @@ pub fn list(settings: &Settings) -> Vec<Listed> {
             dimensions: known.dimensions,
             tokens_max: known.tokens_max,
             bytes: known.files.iter().map(|file| file.bytes).sum(),
+            files: known.files.iter().map(listed_file).collect(),
             folder: is_complete(known, &folder).then_some(folder),
         }
     };
     KNOWN.iter().map(listed).collect()
+}
+
+fn listed_file(file: &PinnedFile) -> ListedFile {
+    ListedFile { path: file.path, bytes: file.bytes, sha256: hexadecimal(&file.sha256) }
 }
 
 /// Whether all files are there with the right sizes. Their hashes were checked before the folder got its name; reading

@@ -4,13 +4,15 @@
 
 mod fetch;
 pub(crate) mod folder;
+pub(crate) mod hashes;
 mod hub;
 mod locate;
 mod pip;
-mod registry;
+pub(crate) mod registry;
 mod settings;
 
 pub use fetch::fetch;
-pub use locate::{Listed, Located, list, locate, path};
+pub use hashes::{FileState, HashedFile};
+pub use locate::{Listed, ListedFile, Located, list, locate, path};
 pub use registry::DEFAULT;
 pub use settings::{Limits, Settings};

