@@ -143,17 +143,22 @@ fn under_address(host: &str, seed: u64, flows: u64) -> Command {
     command
 }
 
-/// The tokenizer's two targets, each for a time: any file, and any text beside the library, which is slow with long ones.
-/// What they find, and what they found new ways with, stays in their folder.
+/// The embedding's targets, each for a time: any `tokenizer.json`, any text beside the library, which is slow with long
+/// ones, and any weights and any small files of a model. What they find, and what they found new ways with, stays in
+/// their folder.
 fn fuzz(seed: u64, seconds: u64) -> Result<()> {
     nightly_host()?;
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("crates").join("quipu-embed");
-    let small_file = "-seed_inputs=tests/shapes/cls/tokenizer.json";
-    let targets =
-        [("tokenizer_json", &["-max_len=4096", small_file][..]), ("tokenizer_text", &["-max_len=200"])];
-    for (target, limits) in targets {
+    let small = |file| format!("-seed_inputs=tests/shapes/{file}");
+    for (target, length_max, small_file) in [
+        ("tokenizer_json", 4_096, Some(small("cls/tokenizer.json"))),
+        ("tokenizer_text", 200, None),
+        ("weights", 4_096, Some(small("least/model.safetensors"))),
+        ("model_files", 4_096, Some(small("least/config.json"))),
+    ] {
         let mut command = nightly_cargo();
-        command.current_dir(&folder).args(["fuzz", "run", target, "--", "-rss_limit_mb=4096"]).args(limits);
+        command.current_dir(&folder).args(["fuzz", "run", target, "--", "-rss_limit_mb=4096"]);
+        command.arg(format!("-max_len={length_max}")).args(small_file);
         // To libFuzzer 0 is any seed.
         command.arg(format!("-max_total_time={seconds}")).arg(format!("-seed={}", seed + 1));
         succeed(command.env("CARGO_TARGET_DIR", kept().join("fuzz")))
