@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use quipu_embed::Kernel;
 use quipu_index::endpoint::TEXTS_MAX;
 
 /// Index folders of documents and ask them questions, by meaning, words and metadata.
@@ -35,6 +36,10 @@ pub(crate) struct Common {
     /// Print one JSON document for programs
     #[arg(long, global = true)]
     pub json: bool,
+
+    /// What the model is computed with, such as f32-avx2: `quipu model bench` lists them [default: the fastest]
+    #[arg(long, global = true, env = "QUIPU_KERNEL", value_name = "NAME", value_parser = parse_kernel)]
+    pub kernel: Option<Kernel>,
 
     /// A model's name, or a folder as sentence-transformers writes it [default: all-MiniLM-L6-v2]
     #[arg(long, global = true, env = "QUIPU_MODEL", value_name = "NAME|FOLDER")]
@@ -92,7 +97,7 @@ pub(crate) enum Command {
         #[arg(default_value = ".")]
         folder: PathBuf,
     },
-    /// List, fetch and locate models
+    /// List, fetch, locate, check and measure models
     Model {
         /// What to do with models
         #[command(subcommand)]
@@ -192,6 +197,24 @@ pub(crate) enum ModelCommand {
     },
     /// Print the folder of the model in use
     Path,
+    /// Check a model's files by hash, and its vectors beside known ones or its own in f32
+    Verify {
+        /// The model [default: the one in use]
+        #[arg(value_name = "NAME|FOLDER")]
+        wanted: Option<String>,
+    },
+    /// Measure each kernel that this machine has, for some seconds
+    Bench {
+        /// The model [default: the one in use]
+        #[arg(value_name = "NAME|FOLDER")]
+        wanted: Option<String>,
+    },
+}
+
+/// A kernel that this machine has.
+fn parse_kernel(name: &str) -> Result<Kernel, String> {
+    let names = || Kernel::available().into_iter().map(Kernel::name).collect::<Vec<_>>().join(", ");
+    Kernel::named(name).ok_or_else(|| format!("this machine has {}", names()))
 }
 
 /// Sizes as people write them: `1048576`, `512K`, `256M`, `2G`, `1.5GiB`.
@@ -229,6 +252,12 @@ mod tests {
     #[test]
     fn the_grammar_is_consistent() {
         Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn kernels_are_those_of_this_machine() {
+        assert_eq!(parse_kernel("f32-portable"), Ok(Kernel::portable()));
+        assert!(parse_kernel("f33").is_err_and(|error| error.contains("f32-portable, ")));
     }
 
     #[test]

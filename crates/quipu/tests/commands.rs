@@ -4,6 +4,7 @@ mod support;
 
 use std::fs;
 
+use serde_json::Value;
 use support::{Place, program, text};
 
 fn three_documents() -> Place {
@@ -251,4 +252,52 @@ fn a_model_without_a_tensor_is_refused_by_name() {
     let output = place.run(&["index", "files", "--model", folder.to_str().expect("UTF-8")]);
     assert_eq!(output.status.code(), Some(3));
     assert!(text(&output).contains("model"), "{}", text(&output));
+}
+
+#[test]
+fn models_are_listed_verified_and_measured() {
+    let place = Place::new();
+    let models = place.json(0, &["model", "list"]);
+    assert_eq!(models[0]["name"], "all-MiniLM-L6-v2");
+    assert_eq!(models[0]["files"].as_array().expect("files").len(), 6);
+
+    let model = place.model("gte");
+    let model = model.to_str().expect("UTF-8");
+    let verdict = place.json(0, &["model", "verify", model, "--kernel", "f32-portable"]);
+    assert_eq!((&verdict["well"], &verdict["registered"]), (&Value::Bool(true), &Value::Bool(false)));
+    assert_eq!((&verdict["kernel"], &verdict["dimensions"]), (&"f32-portable".into(), &64.into()));
+    let verdict = place.run(&["model", "verify", "--model", model]);
+    assert!(text(&verdict).contains("\nwell\n"), "{}", text(&verdict));
+
+    let measured = place.json(0, &["model", "bench", model]);
+    let kernels = measured["kernels"].as_array().expect("kernels");
+    assert_eq!(kernels.iter().filter(|kernel| kernel["in_use"] == true).count(), 1);
+    assert!(kernels.iter().all(|kernel| kernel["rates"][0]["tokens_per_second"].as_f64() > Some(0.0)));
+}
+
+#[test]
+fn a_model_that_is_not_well_exits_with_one() {
+    let place = Place::new();
+    let model = place.model("cls");
+    fs::write(model.join("model.safetensors"), "no weights").expect("a file");
+    let verdict = place.json(1, &["model", "verify", model.to_str().expect("UTF-8")]);
+    assert_eq!(verdict["well"], false);
+    assert!(verdict["problems"][0].as_str().expect("a problem").contains("model.safetensors"), "{verdict}");
+}
+
+#[test]
+fn a_kernel_that_this_machine_lacks_is_a_usage_error_that_lists_those_it_has() {
+    let place = Place::new();
+    let output = place.run(&["search", "bread", "--kernel", "f32-abacus"]);
+    assert_eq!(output.status.code(), Some(2), "{}", text(&output));
+    assert!(text(&output).contains("int8-portable, f32-portable"), "{}", text(&output));
+    let output = place.command(&["status"]).env("QUIPU_KERNEL", "f32-abacus").output().expect("it starts");
+    assert_eq!(output.status.code(), Some(2), "{}", text(&output));
+}
+
+#[test]
+fn one_kernel_finds_what_another_indexed() {
+    let place = three_documents();
+    place.json(0, &["index", "files", "--kernel", "f32-portable"]);
+    assert_eq!(place.search(&["sourdough", "--kernel", "int8-portable"])[0], "bread.md");
 }

@@ -13,7 +13,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use quipu_embed::{Encoder, Work, model as models};
+use quipu_embed::{Encoder, Kernel, Work, model as models};
 use quipu_index::endpoint::{Endpoint, EndpointSettings};
 use quipu_index::run::{Embedding, Yardstick};
 use quipu_index::store::{Reader, StoreError};
@@ -47,7 +47,7 @@ fn embedding(common: &Common) -> Result<Embedding> {
     if !was_here {
         eprintln!("{}", located.note);
     }
-    let encoder = Encoder::load(&located.folder)?;
+    let encoder = Encoder::load_with(&located.folder, common.kernel.unwrap_or_else(Kernel::best))?;
     let yardstick = Yardstick { work: Work::of(&located.folder)?, kernel: encoder.kernel() };
     let embedder = Arc::new(encoder);
     match endpoint_settings(common) {

@@ -39,6 +39,19 @@ impl Place {
         path
     }
 
+    /// A copy of one of the small models that quipu-embed is tested with.
+    pub fn model(&self, name: &str) -> PathBuf {
+        let shapes = Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("quipu-embed").join("tests/shapes");
+        let folder = self.folder.path().join("models").join(name);
+        fs::create_dir_all(folder.join("1_Pooling")).expect("folders");
+        for file in
+            ["config.json", "modules.json", "1_Pooling/config.json", "tokenizer.json", "model.safetensors"]
+        {
+            fs::copy(shapes.join(name).join(file), folder.join(file)).expect("a file of the shape");
+        }
+        folder
+    }
+
     /// The program, about to run on this place's index.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = program();
@@ -88,7 +101,7 @@ impl Place {
 /// The program, away from the indexes of whoever runs the tests.
 pub fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_quipu"));
-    for name in ["QUIPU_DB", "QUIPU_MODEL", "QUIPU_EMBED_URL", "QUIPU_EMBED_MODEL", "QUIPU_EMBED_KEY"] {
+    for name in ["QUIPU_DB", "QUIPU_MODEL", "QUIPU_KERNEL", "QUIPU_EMBED_URL", "QUIPU_EMBED_MODEL", "QUIPU_EMBED_KEY"] {
         command.env_remove(name);
     }
     command

@@ -1,9 +1,12 @@
-//! `quipu model`: which models there are, where they lie, and how they got there.
+//! `quipu model`: which models there are, where they lie, how they got there, and whether they are well and how fast.
+
+mod bench;
+mod verify;
 
 use std::path::PathBuf;
 
 use anyhow::Result;
-use quipu_embed::model as models;
+use quipu_embed::model::{self as models, ListedFile};
 use serde::Serialize;
 
 use crate::Ending;
@@ -18,6 +21,7 @@ struct Line {
     tokens_max: usize,
     bytes: u64,
     licence: String,
+    files: Vec<ListedFile>,
     folder: Option<PathBuf>,
 }
 
@@ -33,6 +37,12 @@ pub(crate) fn run(common: &Common, command: &ModelCommand) -> Result<Ending> {
             } else {
                 render::lines(&[&located.note])?;
             }
+        }
+        ModelCommand::Verify { wanted } => {
+            return verify::run(common, &settings, wanted.as_deref().or(common.model.as_deref()));
+        }
+        ModelCommand::Bench { wanted } => {
+            return bench::run(common, &settings, wanted.as_deref().or(common.model.as_deref()));
         }
         ModelCommand::Path => {
             let name = common.model.as_deref().unwrap_or(models::DEFAULT);
@@ -56,13 +66,14 @@ fn list(common: &Common, settings: &models::Settings) -> Result<()> {
             tokens_max: model.tokens_max,
             bytes: model.bytes,
             licence: model.licence.to_owned(),
+            files: model.files,
             folder: model.folder,
         })
         .collect();
     if common.json {
         return render::json(&lines);
     }
-    for Line { name, dimensions, tokens_max, bytes, licence, folder } in &lines {
+    for Line { name, dimensions, tokens_max, bytes, licence, files, folder } in &lines {
         let place = match folder {
             Some(folder) => folder.display().to_string(),
             None => format!("not here yet: quipu model fetch {name}"),
@@ -71,6 +82,9 @@ fn list(common: &Common, settings: &models::Settings) -> Result<()> {
         render::lines(&[&format!(
             "{name}  {dimensions} dimensions, {tokens_max} tokens, {size}, {licence}  {place}"
         )])?;
+        for file in files {
+            render::lines(&[&format!("  {}  sha256 {}", file.path, file.sha256)])?;
+        }
     }
     Ok(())
 }
