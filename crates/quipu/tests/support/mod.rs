@@ -101,7 +101,9 @@ impl Place {
 /// The program, away from the indexes of whoever runs the tests.
 pub fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_quipu"));
-    for name in ["QUIPU_DB", "QUIPU_MODEL", "QUIPU_KERNEL", "QUIPU_EMBED_URL", "QUIPU_EMBED_MODEL", "QUIPU_EMBED_KEY"] {
+    for name in
+        ["QUIPU_DB", "QUIPU_MODEL", "QUIPU_KERNEL", "QUIPU_EMBED_URL", "QUIPU_EMBED_MODEL", "QUIPU_EMBED_KEY"]
+    {
         command.env_remove(name);
     }
     command
