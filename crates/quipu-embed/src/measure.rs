@@ -79,11 +79,17 @@ pub fn speed(folder: &Path, kernel: Kernel) -> Result<Speed, EmbedError> {
 }
 
 /// CPU time of this thread where the system tells it, else the time of day.
+#[cfg(target_os = "linux")]
+pub fn thread_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec.try_into().unwrap_or(0), time.tv_nsec.try_into().unwrap_or(0))
+}
+
+/// CPU time of this thread where the system tells it, else the time of day.
+#[cfg(not(target_os = "linux"))]
 pub fn thread_time() -> Duration {
     static START: std::sync::LazyLock<Instant> = std::sync::LazyLock::new(Instant::now);
-    let statistics = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
-    let nanoseconds = statistics.split(' ').next().and_then(|first| first.parse().ok());
-    nanoseconds.map_or_else(|| START.elapsed(), Duration::from_nanos)
+    START.elapsed()
 }
 
 /// Some thousand words of prose, code and punctuation, the same each time.
