@@ -17,6 +17,19 @@ pub(super) struct Embeddings {
 }
 
 impl Embeddings {
+    /// Whether the tables are there and as large as the configuration says, before any memory is asked for.
+    pub(super) fn check(weights: &Weights, prefix: &str, bert: &BertConfig) -> Result<(), EmbedError> {
+        for (table, rows) in [
+            ("word", bert.vocab_size),
+            ("position", bert.max_position_embeddings),
+            ("token_type", bert.type_vocab_size),
+        ] {
+            let name = format!("{prefix}embeddings.{table}_embeddings.weight");
+            weights.check(&name, &[rows, bert.hidden_size])?;
+        }
+        Ok(())
+    }
+
     pub(super) fn read(
         weights: &Weights,
         prefix: &str,

@@ -214,7 +214,7 @@ impl Network {
         let shape = Shape::new(bert, kernel);
         // A BertModel saved from inside a task model has its tensors under "bert.".
         let prefix = if weights.has("bert.embeddings.word_embeddings.weight") { "bert." } else { "" };
-        let embeddings = Embeddings::read(weights, prefix, bert, &shape)?;
+        Embeddings::check(weights, prefix, bert)?;
         let numbers = 0..bert.num_hidden_layers;
         numbers.clone().try_for_each(|number| Layer::check(weights, prefix, number, &shape))?;
         let maxima = if kernel.is_in_eight_bits() {
@@ -225,8 +225,14 @@ impl Network {
         } else {
             None
         };
-        let layers = numbers.map(|number| Layer::assemble(weights, prefix, number, &shape, maxima.as_ref()));
-        let layers = layers.collect::<Result<_, _>>()?;
+        let layer = |number| Layer::assemble(weights, prefix, number, &shape, maxima.as_ref());
+        // The tables are half of the file; they are read while the other half is packed.
+        let (embeddings, layers) = std::thread::scope(|scope| {
+            let tables = scope.spawn(|| Embeddings::read(weights, prefix, bert, &shape));
+            let layers: Result<Vec<Layer>, EmbedError> = numbers.map(layer).collect();
+            (tables.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), layers)
+        });
+        let (embeddings, layers) = (embeddings?, layers?);
         Ok(Self { embeddings, layers, shape, pooling: folder.pooling, normalised: folder.normalised })
     }
 

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -26,6 +26,7 @@ const LENGTH_BYTES: usize = 8;
 /// An open weights file.
 pub(crate) struct Weights {
     path: PathBuf,
+    #[cfg_attr(not(unix), allow(dead_code, reason = "each read there opens its own"))]
     file: File,
     header: Vec<u8>,
     tensors: BTreeMap<String, Tensor>,
@@ -142,11 +143,19 @@ impl Weights {
         Ok(())
     }
 
-    /// Fills `bytes` from `start` on, counted from the end of the header.
+    /// Fills `bytes` from `start` on, counted from the end of the header. Threads may read at once.
     fn read_at(&self, start: usize, bytes: &mut [u8]) -> io::Result<()> {
-        let mut file = &self.file;
-        file.seek(SeekFrom::Start((self.header.len() + start) as u64))?;
-        file.read_exact(bytes)
+        let start = (self.header.len() + start) as u64;
+        #[cfg(unix)]
+        return std::os::unix::fs::FileExt::read_exact_at(&self.file, bytes, start);
+        #[cfg(not(unix))]
+        {
+            use std::io::{Seek, SeekFrom};
+            // A handle has one place, which threads would take from each other.
+            let mut file = File::open(&self.path)?;
+            file.seek(SeekFrom::Start(start))?;
+            file.read_exact(bytes)
+        }
     }
 
     /// Adds what tells these weights from others: the header and evenly spaced windows of each tensor.
