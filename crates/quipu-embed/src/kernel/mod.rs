@@ -160,7 +160,7 @@ impl Kernel {
     pub(crate) fn run(self, operation: impl Operation) {
         match self.arithmetic {
             Arithmetic::F32Portable => operation.run(F32::<_, 1>(Portable), F32::<_, 1>(Portable)),
-            Arithmetic::Int8Portable => operation.run(Int8, F32::<_, 1>(Portable)),
+            Arithmetic::Int8Portable => operation.run(Int8(Portable), F32::<_, 1>(Portable)),
             // SAFETY: a Kernel with any other arithmetic is only made by `available`, after its instructions were
             // detected.
             #[cfg(target_arch = "x86_64")]

@@ -1,10 +1,11 @@
-//! Words that AVX-512 multiplies and adds up by one instruction: VNNI for four 8-bit numbers, BF16 for two bf16.
+//! On AVX-512: VNNI for four 8-bit numbers in a word, BF16 for two bf16, and without VNNI 16-bit sums.
 #![allow(unsafe_code)]
 
 use std::arch::x86_64::*;
 use std::mem::transmute;
 
-use super::{Multiply, Operands, ROWS, Tile, store_bytes};
+use super::{Multiply, store_bytes};
+use crate::kernel::pack::PAIR_GROUPS;
 use crate::kernel::simd::{Avx512, LANES};
 
 /// Unsigned by signed 8-bit numbers, exactly, into 32 bits.
@@ -14,6 +15,11 @@ pub(crate) struct Vnni(Avx512);
 /// bf16 by bf16 into f32.
 #[derive(Clone, Copy)]
 pub(crate) struct Bf16(Avx512);
+
+/// Unsigned by signed 8-bit numbers: the products of [`PAIR_GROUPS`] groups are added up in 16 bits, which the weights leave
+/// room for whatever the row (`pack`), and then widened. The sums are exact.
+#[derive(Clone, Copy)]
+pub(crate) struct PairsAvx512(pub(crate) Avx512);
 
 impl Vnni {
     /// # Safety
@@ -31,43 +37,11 @@ impl Bf16 {
     }
 }
 
-/// Both tiles, which differ in three instructions. Whoever calls `tile` has these.
-macro_rules! tile {
-    ($zero:expr, $step:expr, $floats:expr) => {
-        #[inline(always)]
-        unsafe fn tile<const SIXTEENS: usize>(self, operands: Operands) -> Tile<Avx512, SIXTEENS> {
-            let Operands { mut rows, row_words, mut panel, panel_words, groups } = operands;
-            // SAFETY: the caller's promise.
-            unsafe {
-                let mut sums = [[$zero; SIXTEENS]; ROWS];
-                for _ in 0..groups {
-                    let mut weights = [_mm512_setzero_si512(); SIXTEENS];
-                    for (at, weights) in weights.iter_mut().enumerate() {
-                        *weights = _mm512_loadu_si512(panel.add(at * LANES).cast());
-                    }
-                    for (row, sums) in sums.iter_mut().enumerate() {
-                        let x = _mm512_set1_epi32(*rows.add(row * row_words).cast::<i32>());
-                        for (sum, weights) in sums.iter_mut().zip(weights) {
-                            *sum = $step(*sum, x, weights);
-                        }
-                    }
-                    rows = rows.add(1);
-                    panel = panel.wrapping_add(panel_words);
-                }
-                let mut floats = [[_mm512_setzero_ps(); SIXTEENS]; ROWS];
-                for (floats, sums) in floats.iter_mut().zip(sums) {
-                    for (floats, sum) in floats.iter_mut().zip(sums) {
-                        *floats = $floats(sum);
-                    }
-                }
-                floats
-            }
-        }
-    };
-}
-
+// SAFETY of each block here: a value of these types proves that the machine has the instructions, and what is read is the
+// caller's promise.
 impl Multiply for Vnni {
     type Simd = Avx512;
+    type Sums = __m512i;
     const NUMBERS: usize = 4;
     const SIXTEENS: usize = 4;
 
@@ -75,17 +49,33 @@ impl Multiply for Vnni {
     fn simd(self) -> Avx512 {
         self.0
     }
-
     #[inline(always)]
     fn store(self, x: __m512, to: &mut [u32]) {
         store_bytes(self.0, x, to);
     }
-
-    tile!(_mm512_setzero_si512(), _mm512_dpbusd_epi32, _mm512_cvtepi32_ps);
+    #[inline(always)]
+    fn nothing(self) -> __m512i {
+        // SAFETY: see above.
+        unsafe { _mm512_setzero_si512() }
+    }
+    #[inline(always)]
+    unsafe fn add(self, sums: __m512i, row: *const u32, columns: *const u32, _: usize) -> __m512i {
+        // SAFETY: see above.
+        unsafe {
+            let row = _mm512_set1_epi32(*row.cast::<i32>());
+            _mm512_dpbusd_epi32(sums, row, _mm512_loadu_si512(columns.cast()))
+        }
+    }
+    #[inline(always)]
+    fn floats(self, sums: __m512i) -> __m512 {
+        // SAFETY: see above.
+        unsafe { _mm512_cvtepi32_ps(sums) }
+    }
 }
 
 impl Multiply for Bf16 {
     type Simd = Avx512;
+    type Sums = __m512;
     const NUMBERS: usize = 2;
     const SIXTEENS: usize = 4;
 
@@ -93,26 +83,72 @@ impl Multiply for Bf16 {
     fn simd(self) -> Avx512 {
         self.0
     }
-
     #[inline(always)]
     fn store(self, x: __m512, to: &mut [u32]) {
         let to = &mut to[..LANES / 2];
-        // SAFETY: the machine has AVX-512 BF16, and eight words take sixteen bf16.
+        // SAFETY: see above; eight words take sixteen bf16.
         unsafe {
             let halves = transmute::<__m256bh, __m256i>(_mm512_cvtneps_pbh(x));
             _mm256_storeu_si256(to.as_mut_ptr().cast(), halves);
         }
     }
-
-    tile!(_mm512_setzero_ps(), add_bf16_products, std::convert::identity);
+    #[inline(always)]
+    fn nothing(self) -> __m512 {
+        // SAFETY: see above.
+        unsafe { _mm512_setzero_ps() }
+    }
+    #[inline(always)]
+    unsafe fn add(self, sums: __m512, row: *const u32, columns: *const u32, _: usize) -> __m512 {
+        // SAFETY: see above; a __m512bh is 32 bf16 of whatever bits.
+        unsafe {
+            let row = transmute::<__m512i, __m512bh>(_mm512_set1_epi32(*row.cast::<i32>()));
+            let columns = transmute::<__m512i, __m512bh>(_mm512_loadu_si512(columns.cast()));
+            _mm512_dpbf16_ps(sums, row, columns)
+        }
+    }
+    #[inline(always)]
+    fn floats(self, sums: __m512) -> __m512 {
+        sums
+    }
 }
 
-/// Needs AVX-512 BF16.
-#[inline(always)]
-unsafe fn add_bf16_products(sum: __m512, x: __m512i, weights: __m512i) -> __m512 {
-    // SAFETY: the caller has the instruction; a __m512bh is 32 bf16 of whatever bits.
-    unsafe {
-        let (x, weights) = (transmute::<__m512i, __m512bh>(x), transmute::<__m512i, __m512bh>(weights));
-        _mm512_dpbf16_ps(sum, x, weights)
+impl Multiply for PairsAvx512 {
+    type Simd = Avx512;
+    type Sums = __m512i;
+    const NUMBERS: usize = 4;
+    const STEP: usize = PAIR_GROUPS;
+    const SIXTEENS: usize = 4;
+
+    #[inline(always)]
+    fn simd(self) -> Avx512 {
+        self.0
+    }
+    #[inline(always)]
+    fn store(self, x: __m512, to: &mut [u32]) {
+        store_bytes(self.0, x, to);
+    }
+    #[inline(always)]
+    fn nothing(self) -> __m512i {
+        // SAFETY: see above.
+        unsafe { _mm512_setzero_si512() }
+    }
+    #[inline(always)]
+    unsafe fn add(self, sums: __m512i, row: *const u32, columns: *const u32, panel_words: usize) -> __m512i {
+        // SAFETY: see above.
+        unsafe {
+            let mut pairs = _mm512_setzero_si512();
+            for group in 0..PAIR_GROUPS {
+                let row = _mm512_set1_epi32(*row.add(group).cast::<i32>());
+                let columns = _mm512_loadu_si512(columns.add(group * panel_words).cast());
+                let products = _mm512_maddubs_epi16(row, columns);
+                pairs = if group == 0 { products } else { _mm512_add_epi16(pairs, products) };
+            }
+            _mm512_add_epi32(sums, _mm512_madd_epi16(pairs, _mm512_set1_epi16(1)))
+        }
+    }
+    #[inline(always)]
+    fn floats(self, sums: __m512i) -> __m512 {
+        // SAFETY: see above.
+        unsafe { _mm512_cvtepi32_ps(sums) }
     }
 }

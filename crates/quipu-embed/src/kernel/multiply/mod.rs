@@ -9,22 +9,16 @@
 #![allow(unsafe_code)]
 
 #[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
 mod avx512;
-#[cfg(target_arch = "x86_64")]
-mod avx_vnni;
-mod f32;
-mod int8;
-#[cfg(target_arch = "x86_64")]
-mod pairs;
+mod portable;
 
 #[cfg(target_arch = "x86_64")]
-pub(crate) use avx_vnni::AvxVnni;
+pub(crate) use avx2::{AvxVnni, PairsAvx2};
 #[cfg(target_arch = "x86_64")]
-pub(crate) use avx512::{Bf16, Vnni};
-pub(crate) use f32::F32;
-pub(crate) use int8::Int8;
-#[cfg(target_arch = "x86_64")]
-pub(crate) use pairs::{PairsAvx2, PairsAvx512};
+pub(crate) use avx512::{Bf16, PairsAvx512, Vnni};
+pub(crate) use portable::{F32, Int8};
 
 use super::simd::{LANES, Simd};
 
@@ -52,12 +46,17 @@ pub(crate) struct Operands {
 /// A tile's sums: for each row, sixteen columns at a time.
 pub(crate) type Tile<S, const SIXTEENS: usize> = [[<S as Simd>::Floats; SIXTEENS]; ROWS];
 
-/// One way to multiply words. Like a [`Simd`], a value is proof that the machine can.
+/// One way to multiply words: what an instruction set does to one row and sixteen columns. Like a [`Simd`], a value is proof
+/// that the machine can.
 pub(crate) trait Multiply: Copy {
     type Simd: Simd;
+    /// Sixteen columns' sums.
+    type Sums: Copy;
 
     /// Numbers in a word.
     const NUMBERS: usize;
+    /// Groups of inputs that are added at once.
+    const STEP: usize = 1;
     /// Sixteens of columns for which there are registers.
     const SIXTEENS: usize;
 
@@ -69,11 +68,55 @@ pub(crate) trait Multiply: Copy {
     /// If `to` has less than 16 / [`Self::NUMBERS`] words.
     fn store(self, x: <Self::Simd as Simd>::Floats, to: &mut [u32]);
 
-    /// The sums of [`ROWS`] rows and `SIXTEENS` × 16 columns.
+    fn nothing(self) -> Self::Sums;
+
+    /// Adds to `sums` the products of [`Self::STEP`] words of a row with those of sixteen columns, `panel_words` apart.
     ///
     /// # Safety
-    /// `operands` names memory that can be read: at `rows` for each row, and at `panel` for each group `SIXTEENS` × 16.
-    unsafe fn tile<const SIXTEENS: usize>(self, operands: Operands) -> Tile<Self::Simd, SIXTEENS>;
+    /// So many words can be read at `row`, and sixteen for each at `columns`.
+    unsafe fn add(
+        self,
+        sums: Self::Sums,
+        row: *const u32,
+        columns: *const u32,
+        panel_words: usize,
+    ) -> Self::Sums;
+
+    fn floats(self, sums: Self::Sums) -> <Self::Simd as Simd>::Floats;
+}
+
+/// The sums of [`ROWS`] rows and `SIXTEENS` × 16 columns.
+///
+/// What rows and columns share is loaded once: the loops have constant bounds, and nothing is stored meanwhile.
+///
+/// # Safety
+/// `operands` names memory that can be read: at `rows` for each row, and at `panel` for each group `SIXTEENS` × 16.
+#[inline(always)]
+unsafe fn tile<M: Multiply, const SIXTEENS: usize>(
+    multiply: M,
+    operands: Operands,
+) -> Tile<M::Simd, SIXTEENS> {
+    let Operands { mut rows, row_words, mut panel, panel_words, groups } = operands;
+    let mut sums = [[multiply.nothing(); SIXTEENS]; ROWS];
+    for _ in 0..groups / M::STEP {
+        for (row, sums) in sums.iter_mut().enumerate() {
+            for (sixteen, sums) in sums.iter_mut().enumerate() {
+                // SAFETY: the caller's promise.
+                unsafe {
+                    let (row, columns) = (rows.add(row * row_words), panel.add(sixteen * LANES));
+                    *sums = multiply.add(*sums, row, columns, panel_words);
+                }
+            }
+        }
+        (rows, panel) = (rows.wrapping_add(M::STEP), panel.wrapping_add(M::STEP * panel_words));
+    }
+    let mut floats = [[multiply.simd().splat(0.0); SIXTEENS]; ROWS];
+    for (floats, sums) in floats.iter_mut().zip(sums) {
+        for (floats, sums) in floats.iter_mut().zip(sums) {
+            *floats = multiply.floats(sums);
+        }
+    }
+    floats
 }
 
 /// What is done with a tile's sums.
@@ -98,7 +141,7 @@ fn store_bytes<S: Simd>(simd: S, x: S::Floats, to: &mut [u32]) {
 /// Columns from `column` on, `sixteens` × 16 of them and no more than a panel, in as many tiles as registers ask for.
 ///
 /// # Safety
-/// As [`Multiply::tile`], for all the columns.
+/// As [`tile`], for all the columns.
 #[inline(always)]
 pub(crate) unsafe fn tiles<M: Multiply>(
     multiply: M,
@@ -113,16 +156,16 @@ pub(crate) unsafe fn tiles<M: Multiply>(
         if M::SIXTEENS == 1 {
             for at in 0..sixteens {
                 let operands = Operands { panel: operands.panel.add(at * LANES), ..operands };
-                finish.finish::<1>(simd, column + at * LANES, &multiply.tile::<1>(operands));
+                finish.finish::<1>(simd, column + at * LANES, &tile::<M, 1>(multiply, operands));
             }
             return;
         }
         match sixteens {
             0 => {}
-            1 => finish.finish::<1>(simd, column, &multiply.tile::<1>(operands)),
-            2 => finish.finish::<2>(simd, column, &multiply.tile::<2>(operands)),
-            3 => finish.finish::<3>(simd, column, &multiply.tile::<3>(operands)),
-            _ => finish.finish::<4>(simd, column, &multiply.tile::<4>(operands)),
+            1 => finish.finish::<1>(simd, column, &tile::<M, 1>(multiply, operands)),
+            2 => finish.finish::<2>(simd, column, &tile::<M, 2>(multiply, operands)),
+            3 => finish.finish::<3>(simd, column, &tile::<M, 3>(multiply, operands)),
+            _ => finish.finish::<4>(simd, column, &tile::<M, 4>(multiply, operands)),
         }
     }
 }
