@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use anyhow::{Context, bail};
 
+use crate::without::Without;
+
 /// What to measure, and with which files.
 #[derive(Clone)]
 pub(crate) struct Arguments {
@@ -19,7 +21,7 @@ pub(crate) struct Arguments {
     pub(crate) worker: Option<String>,
 }
 
-/// Where files lie, or why they do not: then the rows that need them say so.
+/// Where files lie, or why they do not: then the rows that need them say so. And what all contestants go without.
 #[derive(Clone)]
 pub(crate) struct Places {
     /// The model's folder, as sentence-transformers writes it.
@@ -30,6 +32,8 @@ pub(crate) struct Places {
     pub(crate) onnxruntime: Result<PathBuf, String>,
     /// Peers that were not built, with the reason.
     pub(crate) unbuilt: Vec<(String, String)>,
+    /// What of this machine nobody may use.
+    pub(crate) without: Option<Without>,
 }
 
 impl Arguments {
@@ -41,6 +45,7 @@ impl Arguments {
             onnx: Err(by_xtask()),
             onnxruntime: Err(by_xtask()),
             unbuilt: Vec::new(),
+            without: None,
         };
         let mut arguments = Self { quick: false, json: false, only: None, places, worker: None };
         let places = &mut arguments.places;
@@ -56,6 +61,7 @@ impl Arguments {
                 "--without-onnx" => places.onnx = Err(value()?),
                 "--onnxruntime" => places.onnxruntime = Ok(value()?.into()),
                 "--without-onnxruntime" => places.onnxruntime = Err(value()?),
+                "--without" => places.without = Some(Without::named(&value()?)?),
                 "--unbuilt" => places.unbuilt.push((value()?, value()?)),
                 _ => bail!("`{name}` is no option of this program"),
             }
@@ -80,6 +86,8 @@ impl Places {
         for (name, why) in &self.unbuilt {
             arguments.extend(["--unbuilt".into(), name.into(), why.into()]);
         }
+        arguments
+            .extend(self.without.into_iter().flat_map(|without| ["--without".into(), without.name().into()]));
         arguments
     }
 }

@@ -3,10 +3,9 @@
 //! `cargo xtask bench embed` builds this program, makes the peers' ONNX files (`onnx/export.py`), and runs it. It starts
 //! itself again for each contestant ([`worker`], seen from here through [`crew`]), so that a pool, an allocator or a crash
 //! of one is nobody else's. Who takes part stands in [`contestants`], on what in [`texts`]; [`measure`] lets them take turns,
-//! [`ceiling`] measures the processor itself, [`report`] and [`print`] show what came out.
+//! [`without`] hides what a lesser machine would lack, [`report`] and [`print`] show what came out.
 
 mod arguments;
-mod ceiling;
 mod clock;
 mod contestants;
 mod crew;
@@ -17,12 +16,18 @@ mod print;
 mod protocol;
 mod report;
 mod texts;
+mod without;
 mod worker;
+
+use anyhow::Context;
 
 use arguments::Arguments;
 
 fn main() -> anyhow::Result<()> {
     let arguments = Arguments::of_process()?;
+    if let Some(without) = arguments.places.without {
+        without.hide().with_context(|| format!("hiding {}", without.name()))?;
+    }
     if let Some(name) = &arguments.worker {
         return worker::serve(name, &arguments.places);
     }

@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use crate::arguments::{Arguments, Places};
-use crate::ceiling;
 use crate::contestants::{ENGINES, LIBRARIES, ours};
 use crate::crew::Worker;
 use crate::protocol::{Cosines, Pass, Reply, Request};
@@ -74,7 +73,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Report> {
     let mut entrants = enter(arguments, &repetitions, &mut report);
     for round in 1..=repetitions.rounds {
         eprintln!("round {round} of {}", repetitions.rounds);
-        ceiling::measure(&mut report.ceilings);
+        report.measure_ceilings();
         for place in 0..Profile::ALL.len() {
             entrants.iter_mut().for_each(|entrant| entrant.attempt(|entrant| turn(entrant, place)));
         }

@@ -1,12 +1,13 @@
 //! What was measured, for people ([`print`](crate::print)) or as one JSON document.
 
+use quipu_embed::Kernel;
 use serde::Serialize;
 
 use crate::arguments::Arguments;
-use crate::ceiling::{self, Ceiling};
 use crate::machine::Machine;
 use crate::protocol::{Cosines, Pass};
 use crate::texts::Profile;
+use crate::without::Without;
 
 /// Packages whose versions a figure depends on, as our lock file pins them.
 const VERSIONS: [&str; 6] = ["quipu-embed", "ort", "rten", "candle-core", "fastembed", "tokenizers"];
@@ -19,6 +20,8 @@ pub(crate) struct Report {
     pub(crate) compiler: String,
     pub(crate) versions: Vec<String>,
     pub(crate) quick: bool,
+    /// What was hidden from all.
+    pub(crate) without: Option<Without>,
     /// Of the model's file.
     pub(crate) weights_bytes: Option<u64>,
     pub(crate) ceilings: Vec<Ceiling>,
@@ -26,6 +29,14 @@ pub(crate) struct Report {
     pub(crate) mixed: Vec<Mixed>,
     /// For the fastest of ours.
     pub(crate) goals: Vec<Goal>,
+}
+
+/// What one core can do with nothing but registers, by a kernel's instructions.
+#[derive(Serialize)]
+pub(crate) struct Ceiling {
+    pub(crate) kernel: &'static str,
+    /// 10⁹ operations a second, multiplications and additions counted apart: the best of several.
+    pub(crate) gops: f64,
 }
 
 /// A contestant on batches.
@@ -104,6 +115,7 @@ impl Report {
             compiler: said.unwrap_or_default(),
             versions,
             quick: arguments.quick,
+            without: arguments.places.without,
             weights_bytes: crate::measure::weights_bytes(&arguments.places.model),
             ceilings: Vec::new(),
             rows: Vec::new(),
@@ -112,14 +124,25 @@ impl Report {
         }
     }
 
-    /// What bounds a contestant, in 10⁹ operations a second: our kernel's own instructions, or the best for its numbers.
+    /// Measures what bounds our kernels, and keeps the better figure where one is known.
+    pub(crate) fn measure_ceilings(&mut self) {
+        for kernel in Kernel::available() {
+            let Some(gops) = kernel.ceiling() else { continue };
+            match self.ceilings.iter_mut().find(|ceiling| ceiling.kernel == kernel.name()) {
+                Some(ceiling) => ceiling.gops = ceiling.gops.max(gops),
+                None => self.ceilings.push(Ceiling { kernel: kernel.name(), gops }),
+            }
+        }
+    }
+
+    /// What bounds a contestant, in 10⁹ operations a second: our kernel's own instructions, or the best for a peer's numbers.
     pub(crate) fn ceiling_of(&self, name: &str) -> Option<f64> {
         let (family, form) = name.rsplit_once(' ')?;
-        let found = match family {
-            "ours" => ceiling::of(&self.ceilings, form),
-            _ => ceiling::highest(&self.ceilings, form),
+        let fits = |ceiling: &&Ceiling| match family {
+            "ours" => ceiling.kernel == form,
+            _ => ceiling.kernel.starts_with(form),
         };
-        found.map(|ceiling| ceiling.gops)
+        self.ceilings.iter().filter(fits).map(|ceiling| ceiling.gops).max_by(f64::total_cmp)
     }
 
     /// Our kernel that is fastest on long texts: what a user would have.
@@ -142,11 +165,19 @@ impl Report {
             let reached = if less { found <= goal } else { found >= goal };
             goals.push(Goal { name, found, goal, unit, reached });
         };
-        let times_peer = Profile::ALL.into_iter().zip(times_peer(&fastest.name));
-        for (profile, goal) in times_peer {
+        let wanted = Profile::ALL.into_iter().zip(times_peer(&fastest.name));
+        for (profile, goal) in wanted {
             let Some(peer) = self.best_peer(profile) else { continue };
             let name = format!("{} tokens: times the best peer", profile.lengths().0);
             add(name, fastest.best(profile) / peer, goal, "×", false);
+        }
+        let row = |name: &str| self.rows.iter().find(|row| row.name == name && row.missing.is_none());
+        let narrow = row("ours int8-avx2").filter(|_| fastest.name == "ours int8-avx512");
+        if let (Some(ours), Some(peer)) = (narrow, row("onnxruntime int8")) {
+            for (profile, goal) in Profile::ALL.into_iter().zip(times_peer(&ours.name)) {
+                let name = format!("{} tokens: our AVX2 times onnxruntime's AVX-512", profile.lengths().0);
+                add(name, ours.best(profile) / peer.best(profile), goal, "×", false);
+            }
         }
         for speed in &fastest.speeds {
             let Some(threads) = speed.two_threads else { continue };
@@ -161,7 +192,9 @@ impl Report {
             let name = "mixed lengths: times fastembed as its users call it".to_owned();
             add(name, ours.per_second / peer.per_second, 5.0, "×", false);
         }
-        if let (Some(alone), Some(weights)) = (&fastest.alone, self.weights_bytes) {
+        // To hide something takes time and memory of its own.
+        let alone = fastest.alone.as_ref().filter(|_| self.without.is_none());
+        if let (Some(alone), Some(weights)) = (alone, self.weights_bytes) {
             if let Some(peak) = alone.peak_bytes {
                 let goal = weights as f64 / MEBIBYTE + 64.0;
                 add(

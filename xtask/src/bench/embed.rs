@@ -34,9 +34,39 @@ pub(crate) struct Arguments {
     /// Contestants alone whose name contains this, such as `ours`, `int8` or `candle`
     #[arg(long)]
     only: Option<String>,
+    /// Hide what a lesser machine lacks from all contestants (x86-64 under Linux)
+    #[arg(long, value_enum)]
+    without: Option<Without>,
     /// Write what is printed into docs/embed-benchmarks.md too, in place of the run there
     #[arg(long, conflicts_with_all = ["quick", "json", "only"])]
     record: bool,
+}
+
+/// What can be hidden; each class of machine has its own run in [`RECORD`].
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Without {
+    /// VNNI, BF16 and whatever came with them or after: AVX-512 as its first servers had it
+    Vnni,
+    /// All of AVX-512 and VNNI: AVX2
+    Avx512,
+}
+
+impl Without {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Vnni => "vnni",
+            Self::Avx512 => "avx512",
+        }
+    }
+
+    /// The heading above the run that it is recorded in.
+    fn heading(without: Option<Self>) -> &'static str {
+        match without {
+            None => "## The run\n",
+            Some(Self::Vnni) => "## Without VNNI\n",
+            Some(Self::Avx512) => "## Without AVX-512\n",
+        }
+    }
 }
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
@@ -52,6 +82,9 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     if let Some(only) = &arguments.only {
         bench.args(["--only", only]);
     }
+    if let Some(without) = arguments.without {
+        bench.args(["--without", without.name()]);
+    }
     for (peer, why) in unbuilt {
         bench.args(["--unbuilt", peer, &why]);
     }
@@ -65,7 +98,10 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
             bench.args(["--without-onnx", &why, "--without-onnxruntime", &why]);
         }
     }
-    if arguments.record { record(&mut bench, &repository.join(RECORD)) } else { succeed(&mut bench) }
+    if !arguments.record {
+        return succeed(&mut bench);
+    }
+    record(&mut bench, &repository.join(RECORD), Without::heading(arguments.without))
 }
 
 /// Builds with all peers, or with those that can be; those that cannot, with the reason.
@@ -146,25 +182,26 @@ fn library(built: &Path) -> anyhow::Result<PathBuf> {
     bail!("onnxruntime's package has no shared library under {}", versions.display())
 }
 
-/// Runs it, shows what it prints, and puts that into the document.
-fn record(bench: &mut Command, document: &Path) -> anyhow::Result<()> {
+/// Runs it, shows what it prints, and puts that into the document, below a heading.
+fn record(bench: &mut Command, document: &Path, heading: &str) -> anyhow::Result<()> {
     let output = bench.stderr(Stdio::inherit()).output().context("starting the benchmark")?;
     std::io::stdout().write_all(&output.stdout)?;
     if !output.status.success() {
         bail!("the benchmark ended with {}", output.status);
     }
     let text = std::fs::read_to_string(document)?;
-    let text = with_run(&text, &String::from_utf8(output.stdout)?)
-        .with_context(|| format!("{} has no ```text block", document.display()))?;
+    let text = with_run(&text, heading, &String::from_utf8(output.stdout)?)
+        .with_context(|| format!("{} has no ```text block below `{}`", document.display(), heading.trim()))?;
     std::fs::write(document, text).with_context(|| format!("writing {}", document.display()))
 }
 
-/// `document` with `run` between its fences.
-fn with_run(document: &str, run: &str) -> Option<String> {
+/// `document` with `run` between the first fences below `heading`.
+fn with_run(document: &str, heading: &str, run: &str) -> Option<String> {
     let [open, close] = FENCE;
-    let (before, rest) = document.split_once(open)?;
+    let (before, section) = document.split_once(heading)?;
+    let (words, rest) = section.split_once(open)?;
     let (_, after) = rest.split_once(close)?;
-    Some(format!("{before}{open}{run}{close}{after}"))
+    Some(format!("{before}{heading}{words}{open}{run}{close}{after}"))
 }
 
 fn succeed(command: &mut Command) -> anyhow::Result<()> {
@@ -180,9 +217,18 @@ mod tests {
     use super::with_run;
 
     #[test]
-    fn a_run_takes_the_place_of_the_one_before() {
-        let document = "# Title\n\n```text\nold\n```\n\nEnd.\n";
-        assert_eq!(with_run(document, "new\n").as_deref(), Some("# Title\n\n```text\nnew\n```\n\nEnd.\n"));
-        assert_eq!(with_run("no block", "new\n"), None);
+    fn a_run_takes_the_place_of_the_one_below_its_heading() {
+        let document = "# Title\n## A\n```text\nold\n```\n## B\n\n```text\nold\n```\n\nEnd.\n";
+        let (a, b) = document.split_once("## B").expect("it is there");
+        assert_eq!(
+            with_run(document, "## B\n", "new\n"),
+            Some(format!("{a}## B{}", b.replace("old", "new")))
+        );
+        assert_eq!(
+            with_run(document, "## A\n", "new\n"),
+            Some(format!("{}## B{b}", a.replace("old", "new")))
+        );
+        assert_eq!(with_run(document, "## C\n", "new\n"), None);
+        assert_eq!(with_run("## A\nno block", "## A\n", "new\n"), None);
     }
 }

@@ -34,6 +34,9 @@ impl OnnxRuntime {
 /// Opens the library.
 pub(super) fn environment(places: &Places) -> anyhow::Result<Environment> {
     let library = places.onnxruntime.as_ref().map_err(|why| anyhow!("no onnxruntime library: {why}"))?;
+    if let Some(without) = places.without {
+        without.hide_in(library)?;
+    }
     Ok(ort::init_from(library)?.with_telemetry(false).build()?)
 }
 
