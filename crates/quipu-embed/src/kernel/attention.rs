@@ -74,10 +74,15 @@ impl Operation for Attend<'_> {
             for query in (0..self.length).step_by(ROWS) {
                 let rows = ROWS.min(self.length - query);
                 self.score(multiply, query, head * words);
-                let mut inverses = [0.0; ROWS];
-                for (row, inverse) in inverses[..rows].iter_mut().enumerate() {
-                    *inverse = 1.0 / self.weigh(multiply, row);
-                }
+                let inverses = if rows == ROWS {
+                    self.weigh::<_, ROWS>(multiply, 0)
+                } else {
+                    let mut inverses = [0.0; ROWS];
+                    for (row, inverse) in inverses[..rows].iter_mut().enumerate() {
+                        [*inverse] = self.weigh::<_, 1>(multiply, row);
+                    }
+                    inverses
+                };
                 self.gather(multiply, query, head, values, &inverses[..rows]);
             }
         }
@@ -142,35 +147,48 @@ impl Attend<'_> {
         }
     }
 
-    /// Makes weights of a row of scores; their sum.
+    /// Makes weights of `COUNT` rows of scores from `first` on; what each row's weights have to be multiplied by.
+    ///
+    /// Rows go side by side: within one, everything waits for its largest score, and at the end for the sum.
     #[inline(always)]
-    fn weigh<A: Multiply>(&mut self, multiply: A, row: usize) -> f32 {
+    fn weigh<A: Multiply, const COUNT: usize>(&mut self, multiply: A, first: usize) -> [f32; COUNT] {
         let simd = multiply.simd();
         let (width, length) = (self.keys(), self.length);
-        let scores = &mut self.buffers.scores.floats_mut()[row * width..][..length.next_multiple_of(LANES)];
-        scores[length..].fill(f32::MIN);
-        let scores = scores.as_chunks_mut::<LANES>().0;
-        let mut most = simd.splat(f32::MIN);
-        for lanes in &*scores {
-            most = simd.max(simd.load(lanes), most);
+        let used = length.next_multiple_of(LANES);
+        let Buffers { scores, weights, .. } = &mut *self.buffers;
+        let scores = &mut scores.floats_mut()[first * width..][..COUNT * width];
+        let weights = &mut weights.words_mut()[first * width / 2..][..COUNT * width / 2];
+        for row in scores.chunks_exact_mut(width) {
+            row[length..used].fill(f32::MIN);
         }
-        let most = simd.splat(largest(simd, most));
-        let mut sum = simd.splat(0.0);
-        let words = self.buffers.weights.words_mut();
-        for (at, lanes) in scores.iter_mut().enumerate() {
-            let x = simd.sub(simd.load(lanes), most);
-            if A::NUMBERS == 1 {
-                let weight = exp2::<_, 5>(simd, x);
-                sum = simd.add(sum, weight);
-                simd.store(weight, lanes);
-            } else {
-                let weight = exp2::<_, 3>(simd, x);
-                sum = simd.add(sum, weight);
-                let to = (row * width + at * LANES) / A::NUMBERS;
-                multiply.store(weight, &mut words[to..][..LANES / A::NUMBERS]);
+        let mut most = [simd.splat(f32::MIN); COUNT];
+        for at in (0..used).step_by(LANES) {
+            for (row, most) in most.iter_mut().enumerate() {
+                *most = simd.max(simd.load(lanes(scores, row * width + at)), *most);
             }
         }
-        simd.sum(sum)
+        for most in &mut most {
+            *most = simd.splat(largest(simd, *most));
+        }
+        let mut sums = [simd.splat(0.0); COUNT];
+        for at in (0..used).step_by(LANES) {
+            for row in 0..COUNT {
+                let from = row * width + at;
+                let x = simd.sub(simd.load(lanes(scores, from)), most[row]);
+                let weight = if A::NUMBERS == 1 { exp2::<_, 5>(simd, x) } else { exp2::<_, 3>(simd, x) };
+                sums[row] = simd.add(sums[row], weight);
+                if A::NUMBERS == 1 {
+                    simd.store(weight, lanes_mut(scores, from));
+                } else {
+                    multiply.store(weight, &mut weights[from / A::NUMBERS..][..LANES / A::NUMBERS]);
+                }
+            }
+        }
+        let mut inverses = [0.0; COUNT];
+        for (inverse, sum) in inverses.iter_mut().zip(sums) {
+            *inverse = 1.0 / simd.sum(sum);
+        }
+        inverses
     }
 
     /// Adds up the values by their weights, for as many queries as there are inverses of sums.
@@ -206,6 +224,16 @@ impl Attend<'_> {
             unsafe { tiles(multiply, operands, sixteens, head * self.head + column, &mut finish) };
         }
     }
+}
+
+#[inline(always)]
+fn lanes(of: &[f32], from: usize) -> &[f32; LANES] {
+    of[from..].first_chunk().expect("whole registers of scores")
+}
+
+#[inline(always)]
+fn lanes_mut(of: &mut [f32], from: usize) -> &mut [f32; LANES] {
+    of[from..].first_chunk_mut().expect("whole registers of scores")
 }
 
 /// Keeps scores.

@@ -64,7 +64,8 @@ enum Arithmetic {
 
 /// A piece of work that each kernel has a compiled copy of.
 ///
-/// `run` and all that it calls must be `#[inline(always)]`, so that they are compiled for the kernel's instructions.
+/// `run` and all that it calls must be `#[inline(always)]`, so that they are compiled for the kernel's instructions. A closure
+/// cannot be: one that computes, handed to `map` or the like, calls each instruction as a function.
 pub(crate) trait Operation {
     /// `weights` is what products with weights are made by, `attention` what attention is.
     fn run<W: Multiply, A: Multiply<Simd = W::Simd>>(self, weights: W, attention: A);
