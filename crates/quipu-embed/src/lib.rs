@@ -27,6 +27,7 @@ mod batch;
 mod embedder;
 mod encoder;
 mod error;
+mod files;
 mod kernel;
 pub mod measure;
 pub mod model;

@@ -234,6 +234,16 @@ fn absurd_configurations_are_refused_by_field() {
     }
 }
 
+/// Each head takes at least 32 numbers when it is computed: many narrow ones would take far more memory than the file.
+#[test]
+fn narrow_heads_are_refused_where_they_are_many() {
+    let copy = Copy::of("cls");
+    copy.configure("hidden_size", "32768");
+    copy.configure("num_attention_heads", "8192");
+    let error = copy.error().to_string();
+    assert!(error.contains("heads of 4 numbers") && error.contains(CONFIG), "{error}");
+}
+
 /// Sizes that could be true, and are not: the tensor that says otherwise is named, and nothing is made room for before.
 #[test]
 fn configurations_that_the_weights_contradict_are_refused_by_tensor() {
@@ -276,8 +286,80 @@ fn other_files_that_are_no_json_are_named() {
     copy.write("config_sentence_transformers.json", r#"{"prompts": {"query": "\udc00"}}"#);
     assert!(copy.error().to_string().contains("config_sentence_transformers.json"));
     let copy = Copy::of("cls");
-    copy.write(CONFIG, vec![b' '; (64 << 20) + 1]);
+    copy.write(CONFIG, vec![b' '; (4 << 20) + 1]);
     assert!(copy.error().to_string().contains("more than"));
+}
+
+/// Parts that would be read as values take much memory; no tokenizer has large ones.
+#[test]
+fn tokenizers_with_huge_parts_are_refused() {
+    for part in ["normalizer", "pre_tokenizer", "post_processor"] {
+        let copy = Copy::of("cls");
+        let mut written: Value = serde_json::from_slice(&copy.read("tokenizer.json")).unwrap();
+        written[part] = json!(vec![0; 1 << 20]);
+        copy.write("tokenizer.json", written.to_string());
+        let error = copy.error().to_string();
+        assert!(error.contains(part) && error.contains("more than"), "{error}");
+    }
+}
+
+#[test]
+fn prompts_that_leave_no_room_for_a_text_are_refused() {
+    let copy = Copy::of("cls");
+    for role in ["query", "document"] {
+        let prompt = |words: usize| json!({"prompts": {role: "the ".repeat(words)}}).to_string();
+        let encoder = copy.load();
+        assert_eq!(encoder.tokenizer().pieces("the the").len(), 2, "words of one token");
+        let half = encoder.info().tokens_max / 2 - encoder.tokenizer().specials();
+        copy.write("config_sentence_transformers.json", prompt(half));
+        copy.load();
+        copy.write("config_sentence_transformers.json", prompt(half + 1));
+        let error = copy.error().to_string();
+        assert!(error.contains("config_sentence_transformers.json") && error.contains("prompt"), "{error}");
+        std::fs::remove_file(copy.file("config_sentence_transformers.json")).unwrap();
+    }
+}
+
+#[test]
+fn pooling_that_is_not_computed_is_refused() {
+    let copy = Copy::of("cls");
+    let mut pooling: Value = serde_json::from_slice(&copy.read("1_Pooling/config.json")).unwrap();
+    pooling["include_prompt"] = json!(true);
+    copy.write("1_Pooling/config.json", pooling.to_string());
+    copy.load();
+    pooling["include_prompt"] = json!(false);
+    copy.write("1_Pooling/config.json", pooling.to_string());
+    assert!(copy.error().to_string().contains("include_prompt"));
+    let kinds = |kinds: &[&str]| {
+        let module = |kind: &&str| {
+            let path = if *kind == "Pooling" { "1_Pooling" } else { "" };
+            json!({"path": path, "type": format!("sentence_transformers.models.{kind}")})
+        };
+        Value::Array(kinds.iter().map(module).collect()).to_string()
+    };
+    for wrong in [
+        &["Transformer", "Pooling", "Pooling"][..],
+        &["Transformer", "Normalize", "Pooling"],
+        &["Pooling", "Transformer"],
+        &["Transformer", "Pooling", "Normalize", "Normalize"],
+    ] {
+        let copy = Copy::of("cls");
+        copy.write("modules.json", kinds(wrong));
+        assert!(copy.error().to_string().contains("the module"), "{wrong:?}");
+    }
+}
+
+/// A pipe beside a model would be waited for until someone writes.
+#[cfg(unix)]
+#[test]
+fn what_is_no_file_is_not_read() {
+    let copy = Copy::of("cls");
+    let made = std::process::Command::new("mkfifo").arg(copy.file("README.md")).status().unwrap();
+    assert!(made.success());
+    copy.load();
+    std::fs::remove_file(copy.file("tokenizer.json")).unwrap();
+    std::os::unix::fs::symlink("/dev/zero", copy.file("tokenizer.json")).unwrap();
+    assert!(copy.error().to_string().contains("tokenizer.json"));
 }
 
 /// The note about activations beside a model: whatever lies there instead, the vectors are those of a fresh folder.
@@ -307,16 +389,26 @@ fn notes_beside_a_model_may_be_anything() {
     std::fs::create_dir(&note).unwrap();
     assert_eq!(vectors(), expected, "a folder in its place");
     std::fs::remove_dir(&note).unwrap();
-    set_read_only(&copy, true);
-    let got = vectors();
-    set_read_only(&copy, false);
-    assert_eq!(got, expected, "a folder that cannot be written to");
 }
 
-fn set_read_only(copy: &Copy, read_only: bool) {
-    let mut permissions = std::fs::metadata(copy.path()).unwrap().permissions();
-    permissions.set_readonly(read_only);
-    std::fs::set_permissions(copy.path(), permissions).unwrap();
+/// The note was made with a tokenizer; with another one it is another model's.
+#[test]
+fn notes_are_made_anew_for_another_tokenizer() {
+    let kernel = Kernel::available().into_iter().find(|kernel| kernel.is_in_eight_bits()).unwrap();
+    let copy = Copy::of("cls");
+    let note = || {
+        Encoder::load_with(copy.path(), kernel).unwrap();
+        let files = std::fs::read_dir(copy.path()).unwrap().map(|entry| entry.unwrap().path());
+        let notes: Vec<_> = files.filter(|file| file.to_string_lossy().contains("quipu-maxima-")).collect();
+        assert_eq!(notes.len(), 1, "{notes:?}");
+        std::fs::read(&notes[0]).unwrap()
+    };
+    let (first, again) = (note(), note());
+    assert_eq!(first, again);
+    let mut tokenizer: Value = serde_json::from_slice(&copy.read("tokenizer.json")).unwrap();
+    tokenizer["post_processor"] = Value::Null;
+    copy.write("tokenizer.json", tokenizer.to_string());
+    assert_ne!(note(), first);
 }
 
 #[test]

@@ -208,7 +208,7 @@ fn truncated_weights_are_an_error_wherever_they_end() {
     assert!(matches!(Encoder::load(copy.path()).unwrap_err(), EmbedError::Weights { .. }));
 }
 
-/// Safetensors written elsewhere may pad its header to any length; then nothing can be used in place.
+/// Safetensors written elsewhere may pad its header to any length: then its numbers lie at odd addresses.
 #[test]
 fn unaligned_weights_are_copied_and_give_the_same_vectors() {
     let copy = Copy::of("cls");

@@ -119,6 +119,15 @@ fn a_question_is_embedded_by_the_endpoint_in_one_call() {
     assert_eq!(encoder_tokens(&asked), 256);
 }
 
+#[test]
+fn a_question_to_a_server_that_takes_one_text_is_two_calls() {
+    let server = Server::start(encoder(), Vec::new());
+    let one_by_one = EndpointSettings { texts_max: 1, ..settings(&server.url) };
+    let vector = endpoint(one_by_one).embed_query("knots").expect("a vector");
+    assert!(close(&vector, &embed_query(&*encoder(), "knots").expect("a vector")));
+    assert!(server.calls().iter().all(|call| call.texts.len() == 1));
+}
+
 fn encoder_tokens(text: &str) -> usize {
     use quipu_embed::Embedder;
     encoder().tokenizer().pieces(text).len() + 2

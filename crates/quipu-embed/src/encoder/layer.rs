@@ -6,7 +6,7 @@
 use crate::kernel::attention::Attend;
 use crate::kernel::pack::Packed;
 use crate::kernel::product::{Out, Product};
-use crate::kernel::rows::{Activate, Norm, Normalise, Prepare, Target};
+use crate::kernel::rows::{Norm, Normalise, Prepare, PrepareActivated, Target};
 
 use super::scratch::Scratch;
 use super::smoothing::Input;
@@ -74,7 +74,6 @@ impl Layer {
             let count = BLOCK_ROWS.min(tokens - first);
             let hidden = &mut hidden.floats_mut()[first * width..][..count * width];
             let context = &context.floats()[first * shape.context..][..count * shape.context];
-            let wide = &mut wide.floats_mut()[..count * shape.wide];
             if let Some(maxima) = maxima {
                 maxima.note(number, Input::Context, context);
             }
@@ -86,12 +85,12 @@ impl Layer {
             if let Some(maxima) = maxima {
                 maxima.note(number, Input::Attended, hidden);
             }
-            multiply(shape, attended, count, &self.widen, Out::Store(wide));
-            let target = Target { weights: &self.narrow, rows: widened, first: 0 };
-            kernel.run(Activate { rows: wide, width: shape.wide, target });
+            multiply(shape, attended, count, &self.widen, Out::Activate(wide, &self.narrow));
             if let Some(maxima) = maxima {
-                maxima.note(number, Input::Wide, wide);
+                maxima.note(number, Input::Wide, wide.rows(count));
             }
+            let target = Target { weights: &self.narrow, rows: widened, first: 0 };
+            kernel.run(PrepareActivated { activated: wide, count, target });
             multiply(shape, widened, count, &self.narrow, Out::Add(hidden));
             let target = next.map(|next| Target { weights: &next.project, rows: prepared, first });
             kernel.run(Normalise { rows: hidden, norm: &self.narrow_norm, target });

@@ -22,7 +22,7 @@ use crate::kernel::attention::HEAD;
 use crate::kernel::pack::{INPUTS, padded};
 use crate::kernel::rows::{Norm, Normalise, Target};
 use crate::kernel::{PANEL, ROWS};
-use crate::model::folder::{BertConfig, ModelFolder, Pooling, TOKENIZER_FILE, WEIGHTS_FILE};
+use crate::model::folder::{BertConfig, ModelFolder, PROMPTS_FILE, Pooling, TOKENIZER_FILE, WEIGHTS_FILE};
 use crate::model::hashes::hexadecimal;
 use crate::{EmbedError, Embedder, Kernel, ModelInfo, TokenIds, Tokenizer};
 use embeddings::Embeddings;
@@ -98,6 +98,7 @@ impl Encoder {
         let folder = ModelFolder::read(folder)?;
         let tokenizer = Tokenizer::load(&folder.path.join(TOKENIZER_FILE), folder.tokens_max)?;
         check_tokenizer(&folder, &tokenizer)?;
+        check_prompts(&folder, &tokenizer)?;
         let weights = Weights::open(&folder.path.join(WEIGHTS_FILE))?;
         let info = ModelInfo {
             name: folder.name.clone(),
@@ -312,6 +313,22 @@ fn check_tokenizer(folder: &ModelFolder, tokenizer: &Tokenizer) -> Result<(), Em
         return Ok(());
     };
     Err(EmbedError::Configuration { file: folder.path.join(TOKENIZER_FILE), problem })
+}
+
+/// A prompt goes before each text, and must leave it half of the model's length.
+fn check_prompts(folder: &ModelFolder, tokenizer: &Tokenizer) -> Result<(), EmbedError> {
+    let most = folder.tokens_max / 2;
+    for prompt in [&folder.prompts.query, &folder.prompts.document] {
+        let tokens = tokenizer.pieces(prompt).len() + tokenizer.specials();
+        if !prompt.is_empty() && tokens > most {
+            let problem = format!(
+                "a prompt takes {tokens} tokens; of the model's {} it may have half",
+                folder.tokens_max
+            );
+            return Err(EmbedError::Configuration { file: folder.path.join(PROMPTS_FILE), problem });
+        }
+    }
+    Ok(())
 }
 
 fn fingerprint(folder: &ModelFolder, weights: &Weights) -> Result<[u8; 32], EmbedError> {

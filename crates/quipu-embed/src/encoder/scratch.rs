@@ -5,7 +5,7 @@ use super::smoothing::Maxima;
 use super::{BLOCK_ROWS, Shape};
 use crate::kernel::attention::{Buffers, ROWS_BEYOND};
 use crate::kernel::lines::Lines;
-use crate::kernel::rows::Rows;
+use crate::kernel::rows::{Activated, Rows};
 
 /// Row-major buffers; a row is a token unless said otherwise.
 #[derive(Debug, Default)]
@@ -21,7 +21,7 @@ pub(super) struct Scratch {
     /// tokens × heads: what attention gathered.
     pub(super) context: Lines,
     /// block × intermediate.
-    pub(super) wide: Lines,
+    pub(super) wide: Activated,
     /// A block, prepared for the projection after attention, then for the two of the feed-forward half.
     pub(super) block: [Rows; 3],
     /// A sequence's mean.
@@ -41,7 +41,7 @@ impl Scratch {
         self.projected.fit((tokens + ROWS_BEYOND) * shape.projected_words());
         self.attention.fit(longest, shape.head);
         self.context.fit(tokens * shape.context);
-        self.wide.fit(BLOCK_ROWS * shape.wide);
+        self.wide.fit(BLOCK_ROWS, shape.wide);
         for (rows, weights) in self.block.iter_mut().zip([&layer.output, &layer.widen, &layer.narrow]) {
             rows.fit(BLOCK_ROWS, weights);
         }

@@ -6,11 +6,14 @@
 //! tested, and lie beside the model for others.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use sha2::{Digest, Sha256};
 
 use crate::kernel::pack::Matrix;
-use crate::{EmbedError, Kernel};
+use crate::model::folder::TOKENIZER_FILE;
+use crate::tokenizer::FILE_BYTES_MAX;
+use crate::{EmbedError, Kernel, files};
 
 use super::{Encoder, Shape};
 
@@ -24,7 +27,7 @@ const SHIPPED: [(&str, &[u8]); 1] =
 /// The beginning of a cache's name; the key follows.
 const CACHE_PREFIX: &str = "quipu-maxima-";
 
-/// Bytes at its end, of the hash of what is before them.
+/// Bytes at its end, of a hash.
 const CHECK_BYTES: usize = 8;
 
 /// An input of a layer's products.
@@ -79,19 +82,20 @@ impl Maxima {
             return Ok(maxima);
         }
         let cache = folder.join(format!("{CACHE_PREFIX}{key}"));
-        if maxima.read_cache(&cache) {
+        let tokenizer = files::read(&folder.join(TOKENIZER_FILE), FILE_BYTES_MAX)?;
+        if maxima.read_cache(&cache, &tokenizer) {
             return Ok(maxima);
         }
         let maxima = Self::measure(folder, layers, shape)?;
         let bytes = maxima.bytes();
         // A folder that cannot be written to costs the next start some tenths of a second, and nothing else.
-        let _ = write_whole(&cache, &[&bytes[..], &check(&bytes)].concat());
+        let _ = write_whole(&cache, &[&bytes[..], &check(&bytes, &tokenizer)].concat());
         Ok(maxima)
     }
 
-    /// Whether the file is a cache, and whole. A crash may leave one of the right length that is all zeros, which would
+    /// Whether the file is a cache, whole, and of this text and tokenizer. A crash may leave one of the right length that is all zeros, which would
     /// read as maxima and cost accuracy for ever after.
-    fn read_cache(&mut self, cache: &Path) -> bool {
+    fn read_cache(&mut self, cache: &Path, tokenizer: &[u8]) -> bool {
         let expected = 2 * self.numbers().count() + CHECK_BYTES;
         let may_be = |cache: std::fs::Metadata| cache.is_file() && cache.len() == expected as u64;
         if !std::fs::metadata(cache).is_ok_and(may_be) {
@@ -99,7 +103,7 @@ impl Maxima {
         }
         let bytes = std::fs::read(cache).unwrap_or_default();
         let parts = bytes.split_last_chunk::<CHECK_BYTES>();
-        parts.is_some_and(|(numbers, found)| check(numbers) == *found && self.read(numbers))
+        parts.is_some_and(|(numbers, found)| check(numbers, tokenizer) == *found && self.read(numbers))
     }
 
     /// Embeds the text in f32, paragraph by paragraph, and looks.
@@ -141,17 +145,23 @@ impl Maxima {
     }
 }
 
-/// What a cache ends with.
-fn check(numbers: &[u8]) -> [u8; CHECK_BYTES] {
-    let hash: [u8; 32] = Sha256::digest(numbers).into();
+/// What a cache ends with: it stands for the numbers, and for what besides the weights they were found out from.
+fn check(numbers: &[u8], tokenizer: &[u8]) -> [u8; CHECK_BYTES] {
+    let mut hash = Sha256::new();
+    for part in [numbers, TEXT.as_bytes(), tokenizer] {
+        hash.update((part.len() as u64).to_le_bytes());
+        hash.update(part);
+    }
+    let hash: [u8; 32] = hash.finalize().into();
     std::array::from_fn(|index| hash[index])
 }
 
 /// Writes a file that others see whole or not at all.
 fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let beside = path.with_extension(format!("{}", std::process::id()));
-    std::fs::write(&beside, bytes)?;
-    std::fs::rename(&beside, path).inspect_err(|_| {
+    static WRITTEN: AtomicUsize = AtomicUsize::new(0);
+    let number = WRITTEN.fetch_add(1, Ordering::Relaxed);
+    let beside = path.with_extension(format!("{}-{number}", std::process::id()));
+    std::fs::write(&beside, bytes).and_then(|()| std::fs::rename(&beside, path)).inspect_err(|_| {
         let _ = std::fs::remove_file(&beside);
     })
 }

@@ -9,7 +9,7 @@ use super::Operation;
 use super::lines::Lines;
 use super::multiply::{Finish, Multiply, Operands, PANEL, ROWS, Tile, tiles};
 use super::rows::exp2;
-use super::simd::{LANES, Simd, largest};
+use super::simd::{LANES, Simd, largest, sixteens, sixteens_mut};
 
 /// What a head's width is rounded up to: whole registers of words in every precision.
 pub(crate) const HEAD: usize = 32;
@@ -164,7 +164,8 @@ impl Attend<'_> {
         let mut most = [simd.splat(f32::MIN); COUNT];
         for at in (0..used).step_by(LANES) {
             for (row, most) in most.iter_mut().enumerate() {
-                *most = simd.max(simd.load(lanes(scores, row * width + at)), *most);
+                let [lanes] = sixteens(scores, row * width + at);
+                *most = simd.max(simd.load(lanes), *most);
             }
         }
         for most in &mut most {
@@ -174,11 +175,12 @@ impl Attend<'_> {
         for at in (0..used).step_by(LANES) {
             for row in 0..COUNT {
                 let from = row * width + at;
-                let x = simd.sub(simd.load(lanes(scores, from)), most[row]);
+                let [lanes] = sixteens_mut(scores, from);
+                let x = simd.sub(simd.load(lanes), most[row]);
                 let weight = if A::NUMBERS == 1 { exp2::<_, 5>(simd, x) } else { exp2::<_, 3>(simd, x) };
                 sums[row] = simd.add(sums[row], weight);
                 if A::NUMBERS == 1 {
-                    simd.store(weight, lanes_mut(scores, from));
+                    simd.store(weight, lanes);
                 } else {
                     multiply.store(weight, &mut weights[from / A::NUMBERS..][..LANES / A::NUMBERS]);
                 }
@@ -224,16 +226,6 @@ impl Attend<'_> {
             unsafe { tiles(multiply, operands, sixteens, head * self.head + column, &mut finish) };
         }
     }
-}
-
-#[inline(always)]
-fn lanes(of: &[f32], from: usize) -> &[f32; LANES] {
-    of[from..].first_chunk().expect("whole registers of scores")
-}
-
-#[inline(always)]
-fn lanes_mut(of: &mut [f32], from: usize) -> &mut [f32; LANES] {
-    of[from..].first_chunk_mut().expect("whole registers of scores")
 }
 
 /// Keeps scores.

@@ -1,13 +1,11 @@
 //! `rows · weights + bias`, a block of rows at a time.
 #![allow(unsafe_code)]
 
-use std::marker::PhantomData;
-
 use super::Operation;
 use super::multiply::{Finish, Multiply, Operands, PANEL, ROWS, Tile, tiles};
 use super::pack::Packed;
-use super::rows::Rows;
-use super::simd::{LANES, Simd};
+use super::rows::{Activated, Rows};
+use super::simd::{LANES, Simd, sixteens, sixteens_mut};
 
 /// Multiplies `count` prepared rows from `first` on.
 ///
@@ -22,18 +20,21 @@ pub(crate) struct Product<'a> {
 
 /// Where the product goes: rows as wide as the weights have columns, from the slice's beginning.
 pub(crate) enum Out<'a> {
-    /// In the place of what is there.
-    Store(&'a mut [f32]),
     /// Onto what is there.
     Add(&'a mut [f32]),
     /// As words of attention.
     Words(&'a mut [u32]),
+    /// As x·Φ(x), for a product with these weights.
+    Activate(&'a mut Activated, &'a Packed),
 }
 
 impl Operation for Product<'_> {
     #[inline(always)]
     fn run<W: Multiply, A: Multiply<Simd = W::Simd>>(self, multiply: W, attention: A) {
-        let Product { rows, first, count, weights, out } = self;
+        let Product { rows, first, count, weights, mut out } = self;
+        if let Out::Activate(to, _) = &mut out {
+            to.clear();
+        }
         let row_words = rows.row_words;
         assert_eq!(row_words, weights.groups, "the rows were prepared for other weights");
         let words = &rows.words.words()[first * row_words..];
@@ -41,7 +42,7 @@ impl Operation for Product<'_> {
         let panels = weights.words.words();
         assert_eq!(panels.len(), weights.groups * weights.columns, "whole panels");
         let mut finish: Block<'_, W, A> =
-            Block { rows, weights, attention, out, first, row: 0, count, multiply: PhantomData };
+            Block { rows, weights, attention, out, first, row: 0, count, multiply };
         for panel in (0..weights.columns).step_by(PANEL) {
             for row in (0..count).step_by(ROWS) {
                 finish.row = row;
@@ -69,7 +70,7 @@ struct Block<'a, W, A> {
     /// The tile's first row, from `first` on.
     row: usize,
     count: usize,
-    multiply: PhantomData<W>,
+    multiply: W,
 }
 
 impl<W: Multiply, A: Multiply<Simd = W::Simd>> Finish<W::Simd> for Block<'_, W, A> {
@@ -80,50 +81,51 @@ impl<W: Multiply, A: Multiply<Simd = W::Simd>> Finish<W::Simd> for Block<'_, W, 
         column: usize,
         tile: &Tile<W::Simd, SIXTEENS>,
     ) {
-        let columns = self.weights.columns;
-        for sixteen in 0..SIXTEENS {
-            let column = column + sixteen * LANES;
-            let bias = simd.load(lanes(&self.weights.bias, column));
-            let (scales, sums) = if W::NUMBERS == 4 {
-                (simd.load(lanes(&self.weights.scales, column)), simd.load(lanes(&self.weights.sums, column)))
+        let biases = load::<_, SIXTEENS>(simd, &self.weights.bias, column);
+        let (scales, sums) = if W::NUMBERS == 4 {
+            (load(simd, &self.weights.scales, column), load(simd, &self.weights.sums, column))
+        } else {
+            (biases, biases)
+        };
+        for (numbers, row) in tile.iter().zip(self.row..self.count) {
+            let mut numbers = *numbers;
+            if W::NUMBERS == 4 {
+                let scale = simd.splat(self.rows.scales[self.first + row]);
+                let shift = simd.splat(self.rows.shifts[self.first + row]);
+                for (at, x) in numbers.iter_mut().enumerate() {
+                    let shifted = simd.mul_add(shift, sums[at], biases[at]);
+                    *x = simd.mul_add(simd.mul(*x, scales[at]), scale, shifted);
+                }
             } else {
-                (bias, bias)
-            };
-            for (at, tile) in tile.iter().enumerate() {
-                if at >= self.count - self.row {
-                    break;
+                for (x, bias) in numbers.iter_mut().zip(biases) {
+                    *x = simd.add(*x, bias);
                 }
-                let row = self.row + at;
-                let mut x = tile[sixteen];
-                if W::NUMBERS == 4 {
-                    let scale = simd.splat(self.rows.scales[self.first + row]);
-                    let shift = simd.splat(self.rows.shifts[self.first + row]);
-                    x = simd.mul_add(simd.mul(x, scales), scale, simd.mul_add(shift, sums, bias));
-                } else {
-                    x = simd.add(x, bias);
-                }
-                let to = row * columns + column;
-                match &mut self.out {
-                    Out::Store(out) => simd.store(x, lanes_mut(out, to)),
-                    Out::Add(out) => {
-                        let lanes = lanes_mut(out, to);
+            }
+            let to = row * self.weights.columns + column;
+            match &mut self.out {
+                Out::Add(out) => {
+                    for (lanes, x) in sixteens_mut::<SIXTEENS>(out, to).iter_mut().zip(numbers) {
                         simd.store(simd.add(simd.load(lanes), x), lanes);
                     }
-                    Out::Words(out) => {
-                        self.attention.store(x, &mut out[to / A::NUMBERS..][..LANES / A::NUMBERS]);
+                }
+                Out::Words(out) => {
+                    let words = LANES / A::NUMBERS;
+                    let out = &mut out[to / A::NUMBERS..][..SIXTEENS * words];
+                    for (words, x) in out.chunks_exact_mut(words).zip(numbers) {
+                        self.attention.store(x, words);
                     }
                 }
+                Out::Activate(out, next) => out.take(self.multiply, row, column, next, numbers),
             }
         }
     }
 }
 
 #[inline(always)]
-fn lanes(of: &[f32], from: usize) -> &[f32; LANES] {
-    of[from..].first_chunk().expect("whole panels")
-}
-
-#[inline(always)]
-fn lanes_mut(of: &mut [f32], from: usize) -> &mut [f32; LANES] {
-    of[from..].first_chunk_mut().expect("room for the product")
+fn load<S: Simd, const SIXTEENS: usize>(simd: S, of: &[f32], from: usize) -> [S::Floats; SIXTEENS] {
+    let mut loaded = [simd.splat(0.0); SIXTEENS];
+    for (to, lanes) in loaded.iter_mut().zip(sixteens::<SIXTEENS>(of, from)) {
+        *to = simd.load(lanes);
+    }
+    loaded
 }

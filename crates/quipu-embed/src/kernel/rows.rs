@@ -1,4 +1,5 @@
-//! What happens to rows between the products: preparing them for the next one, layer norm, GELU, pooling.
+//! What happens to rows between the products: preparing them for the next one, layer norm, pooling; and GELU, which a
+//! product does to what leaves it.
 //!
 //! A row is as wide as its panels, and zero where the model has no number for it.
 
@@ -6,7 +7,7 @@ use super::Operation;
 use super::lines::Lines;
 use super::multiply::{Multiply, ROWS};
 use super::pack::Packed;
-use super::simd::{LANES, Simd, largest};
+use super::simd::{LANES, Simd, largest, sixteens, sixteens_mut};
 
 /// The largest value of a quantised row.
 const ROW_MAX: f32 = 255.0;
@@ -67,10 +68,81 @@ pub(crate) struct Norm {
     pub(crate) epsilon: f32,
 }
 
-/// `x ← x·Φ(x)` for each row, and then its words.
-pub(crate) struct Activate<'a> {
-    pub(crate) rows: &'a mut [f32],
-    pub(crate) width: usize,
+/// Rows of x·Φ(x) between two products, which the first leaves here and the second takes from here.
+///
+/// For a product in eight bits they are smoothed already, and come with their ranges: to find these out afterwards would be
+/// to read all of the rows once more.
+#[derive(Debug, Default)]
+pub(crate) struct Activated {
+    rows: Lines,
+    width: usize,
+    /// Of each row sixteen numbers that none is below, and sixteen that none is above: each for every sixteenth column.
+    /// Nought lies between them.
+    ranges: Lines,
+}
+
+/// What a row's ranges take.
+const RANGES: usize = 2 * LANES;
+
+impl Activated {
+    /// Makes room for `count` rows.
+    pub(crate) fn fit(&mut self, count: usize, width: usize) {
+        self.width = width;
+        self.rows.fit(count * width);
+        self.ranges.fit(count * RANGES);
+    }
+
+    /// The first `count` rows; smoothed only for products in eight bits.
+    pub(crate) fn rows(&self, count: usize) -> &[f32] {
+        &self.rows.floats()[..count * self.width]
+    }
+
+    /// Forgets what rows there were.
+    pub(super) fn clear(&mut self) {
+        self.ranges.floats_mut().fill(0.0);
+    }
+
+    /// Activates numbers of a row, from `column` on, for a product with the weights `next`.
+    #[inline(always)]
+    pub(super) fn take<W: Multiply, const SIXTEENS: usize>(
+        &mut self,
+        weights: W,
+        row: usize,
+        column: usize,
+        next: &Packed,
+        numbers: [<W::Simd as Simd>::Floats; SIXTEENS],
+    ) {
+        let simd = weights.simd();
+        let out = sixteens_mut::<SIXTEENS>(self.rows.floats_mut(), row * self.width + column);
+        if W::NUMBERS != 4 {
+            for (lanes, x) in out.iter_mut().zip(numbers) {
+                simd.store(activation(weights, x), lanes);
+            }
+            return;
+        }
+        let smoothing = sixteens::<SIXTEENS>(&next.smoothing, column);
+        let [least, most] = sixteens_mut(self.ranges.floats_mut(), row * RANGES);
+        let (mut low, mut high) = (simd.load(least), simd.load(most));
+        for ((lanes, smoothing), x) in out.iter_mut().zip(smoothing).zip(numbers) {
+            let y = simd.mul(activation(weights, x), simd.load(smoothing));
+            (low, high) = (simd.min(y, low), simd.max(y, high));
+            simd.store(y, lanes);
+        }
+        simd.store(low, least);
+        simd.store(high, most);
+    }
+
+    #[inline(always)]
+    fn range<S: Simd>(&self, simd: S, row: usize) -> (S::Floats, S::Floats) {
+        let [least, most] = sixteens(self.ranges.floats(), row * RANGES);
+        (simd.load(least), simd.load(most))
+    }
+}
+
+/// Makes words of the first `count` activated rows.
+pub(crate) struct PrepareActivated<'a> {
+    pub(crate) activated: &'a Activated,
+    pub(crate) count: usize,
     pub(crate) target: Target<'a>,
 }
 
@@ -102,18 +174,18 @@ impl Operation for Normalise<'_> {
     }
 }
 
-impl Operation for Activate<'_> {
+impl Operation for PrepareActivated<'_> {
     #[inline(always)]
-    fn run<W: Multiply, A: Multiply<Simd = W::Simd>>(mut self, weights: W, _: A) {
-        let simd = weights.simd();
-        for (at, row) in self.rows.chunks_exact_mut(self.width).enumerate() {
-            let row = row.as_chunks_mut().0;
-            for lanes in &mut *row {
-                let x = simd.load(lanes);
-                let y = if W::NUMBERS == 1 { gelu(simd, x) } else { gelu_to_four_digits(simd, x) };
-                simd.store(y, lanes);
+    fn run<W: Multiply, A: Multiply<Simd = W::Simd>>(self, weights: W, _: A) {
+        let Self { activated, count, mut target } = self;
+        for (at, row) in activated.rows(count).chunks_exact(activated.width).enumerate() {
+            let row = row.as_chunks().0;
+            if W::NUMBERS == 4 {
+                let range = activated.range(weights.simd(), at);
+                target.quantise::<W, false>(weights, at, range, row);
+            } else {
+                target.prepare(weights, at, row);
             }
-            self.target.prepare(weights, at, row);
         }
     }
 }
@@ -139,53 +211,63 @@ impl Operation for Mean<'_> {
 impl Target<'_> {
     #[inline(always)]
     fn prepare<W: Multiply>(&mut self, weights: W, at: usize, row: &[[f32; LANES]]) {
-        let (at, row_words) = (self.first + at, self.rows.row_words);
-        let words = &mut self.rows.words.words_mut()[at * row_words..][..row_words];
+        let simd = weights.simd();
         if W::NUMBERS == 4 {
-            let smoothing = self.weights.smoothing.as_chunks().0;
-            (self.rows.scales[at], self.rows.shifts[at]) = quantise(weights, row, smoothing, words);
+            // Nought is always in range, so that it has a value of its own.
+            let (mut low, mut high, mut nought) = (simd.splat(0.0), simd.splat(0.0), simd.splat(0.0));
+            for (lanes, smoothing) in row.iter().zip(self.weights.smoothing.as_chunks().0) {
+                let x = simd.mul(simd.load(lanes), simd.load(smoothing));
+                (low, high) = (simd.min(x, low), simd.max(x, high));
+                nought = simd.add(nought, simd.sub(x, x));
+            }
+            self.quantise::<W, true>(weights, at, (low, high), row);
+            // Eight bits have no value for what is no number or not finite: then the scale is none.
+            self.rows.scales[self.first + at] += simd.sum(nought);
         } else {
-            let simd = weights.simd();
-            for (lanes, words) in row.iter().zip(words.chunks_exact_mut(LANES / W::NUMBERS)) {
+            for (lanes, words) in row.iter().zip(self.words(at).chunks_exact_mut(LANES / W::NUMBERS)) {
                 weights.store(simd.load(lanes), words);
             }
         }
     }
-}
 
-/// A row's values, and its scale and shift.
-#[inline(always)]
-fn quantise<W: Multiply>(
-    weights: W,
-    row: &[[f32; LANES]],
-    smoothing: &[[f32; LANES]],
-    words: &mut [u32],
-) -> (f32, f32) {
-    let simd = weights.simd();
-    // Nought is always in range, so that it has a value of its own.
-    let (mut low, mut high) = (simd.splat(0.0), simd.splat(0.0));
-    for (lanes, smoothing) in row.iter().zip(smoothing) {
-        let x = simd.mul(simd.load(lanes), simd.load(smoothing));
-        (low, high) = (simd.min(x, low), simd.max(x, high));
+    /// Writes a row's values, its scale and its shift. `SMOOTH` the row first; `range` holds all numbers of it then, and nought.
+    #[inline(always)]
+    fn quantise<W: Multiply, const SMOOTH: bool>(
+        &mut self,
+        weights: W,
+        at: usize,
+        range: (<W::Simd as Simd>::Floats, <W::Simd as Simd>::Floats),
+        row: &[[f32; LANES]],
+    ) {
+        let simd = weights.simd();
+        let low = -largest(simd, simd.sub(simd.splat(0.0), range.0));
+        let scale = ((largest(simd, range.1) - low) / ROW_MAX).max(f32::MIN_POSITIVE);
+        let inverse = 1.0 / scale;
+        let zero = (-low * inverse).round_ties_even();
+        (self.rows.scales[self.first + at], self.rows.shifts[self.first + at]) = (scale, -scale * zero);
+        let (inverse, zeros) = (simd.splat(inverse), simd.splat(zero));
+        let (nought, most) = (simd.splat(0.0), simd.splat(ROW_MAX));
+        let factors = self.weights.smoothing.as_chunks().0;
+        for ((lanes, factors), words) in
+            row.iter().zip(factors).zip(self.words(at).chunks_exact_mut(LANES / 4))
+        {
+            let x = simd.load(lanes);
+            let x = if SMOOTH { simd.mul(x, simd.load(factors)) } else { x };
+            let value = simd.mul_add(x, inverse, zeros);
+            weights.store(simd.min(simd.max(value, nought), most), words);
+        }
     }
-    let low = -largest(simd, simd.sub(simd.splat(0.0), low));
-    let scale = ((largest(simd, high) - low) / ROW_MAX).max(f32::MIN_POSITIVE);
-    let inverse = 1.0 / scale;
-    let zero = (-low * inverse).round_ties_even();
-    let (inverse, zeros) = (simd.splat(inverse), simd.splat(zero));
-    let (nought, most) = (simd.splat(0.0), simd.splat(ROW_MAX));
-    let words = words.chunks_exact_mut(LANES / 4);
-    for ((lanes, smoothing), words) in row.iter().zip(smoothing).zip(words) {
-        let x = simd.mul(simd.load(lanes), simd.load(smoothing));
-        let value = simd.mul_add(x, inverse, zeros);
-        weights.store(simd.min(simd.max(value, nought), most), words);
+
+    #[inline(always)]
+    fn words(&mut self, at: usize) -> &mut [u32] {
+        let row_words = self.rows.row_words;
+        &mut self.rows.words.words_mut()[(self.first + at) * row_words..][..row_words]
     }
-    (scale, -scale * zero)
 }
 
 #[inline(always)]
 fn normalise<S: Simd>(simd: S, row: &mut [[f32; LANES]], norm: &Norm) {
-    let (width, count) = ((row.len() * LANES) as f32, norm.count as f32);
+    let count = norm.count as f32;
     let mut sum = simd.splat(0.0);
     for lanes in &*row {
         sum = simd.add(sum, simd.load(lanes));
@@ -193,12 +275,18 @@ fn normalise<S: Simd>(simd: S, row: &mut [[f32; LANES]], norm: &Norm) {
     let mean = simd.sum(sum) / count;
     let means = simd.splat(mean);
     let mut squares = simd.splat(0.0);
-    for lanes in &*row {
+    let (whole, rest) = row.split_at(norm.count / LANES);
+    for lanes in whole {
         let apart = simd.sub(simd.load(lanes), means);
         squares = simd.mul_add(apart, apart, squares);
     }
-    // Lanes that are no numbers of the row are zero, so each has added the mean's square.
-    let variance = (simd.sum(squares) - (width - count) * mean * mean) / count;
+    // What stands behind the row's numbers is no part of it, and no mean is taken from it.
+    let mut last = [0.0; LANES];
+    for (last, x) in last.iter_mut().zip(rest.as_flattened()).take(norm.count % LANES) {
+        *last = x - mean;
+    }
+    let apart = simd.load(&last);
+    let variance = simd.sum(simd.mul_add(apart, apart, squares)) / count;
     let factor = simd.splat(1.0 / (variance + norm.epsilon).sqrt());
     let numbers = norm.gamma.as_chunks().0.iter().zip(norm.beta.as_chunks().0);
     for (lanes, (gamma, beta)) in row.iter_mut().zip(numbers) {
@@ -207,7 +295,7 @@ fn normalise<S: Simd>(simd: S, row: &mut [[f32; LANES]], norm: &Norm) {
     }
 }
 
-/// 2^x for x ≤ 127, and next to nothing below −126. `DEGREE` 5 is right to 1e-7, 3 to 8e-5 of the result.
+/// 2^x for x ≤ 127, next to nothing below −126, and no number where x is none. `DEGREE` 5 is right to 1e-7, 3 to 8e-5 of the result.
 ///
 /// Range reduction to |r| ≤ ½, then the minimax polynomial of that degree.
 #[inline(always)]
@@ -216,7 +304,7 @@ pub(super) fn exp2<S: Simd, const DEGREE: usize>(simd: S, x: S::Floats) -> S::Fl
         [1.327_646_7e-3, 9.675_541e-3, 5.550_713_5e-2, 0.240_221_2, 0.693_146_94, 1.000_000_1];
     const THREE: [f32; 4] = [5.517_162_4e-2, 0.242_611_13, 0.693_260_97, 0.999_928_06];
     let coefficients: &[f32] = if DEGREE == 5 { &FIVE } else { &THREE };
-    let x = simd.max(x, simd.splat(-126.0));
+    let x = simd.max(simd.splat(-126.0), x);
     let power = simd.round(x);
     let rest = simd.sub(x, power);
     let mut sum = simd.splat(coefficients[0]);
@@ -224,6 +312,13 @@ pub(super) fn exp2<S: Simd, const DEGREE: usize>(simd: S, x: S::Floats) -> S::Fl
         sum = simd.mul_add(sum, rest, simd.splat(coefficient));
     }
     simd.scale(sum, power)
+}
+
+/// x·Φ(x), as exactly as the words of the next product can tell.
+#[inline(always)]
+fn activation<W: Multiply>(weights: W, x: <W::Simd as Simd>::Floats) -> <W::Simd as Simd>::Floats {
+    let simd = weights.simd();
+    if W::NUMBERS == 1 { gelu(simd, x) } else { gelu_to_four_digits(simd, x) }
 }
 
 /// x·Φ(x), absolute error below 1e-6.

@@ -1,14 +1,14 @@
 //! Reads the small files of a model folder as sentence-transformers writes it (old and new layouts) and refuses what
 //! the encoder does not compute. The weights and the vocabulary are left to their own readers.
 
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+use crate::kernel::attention::HEAD;
 use crate::tokenizer::FILE_BYTES_MAX;
-use crate::{EmbedError, Prompts};
+use crate::{EmbedError, Prompts, files};
 
 /// Where the weights lie in a model folder.
 pub(crate) const WEIGHTS_FILE: &str = "model.safetensors";
@@ -18,7 +18,14 @@ const CONFIG_FILE: &str = "config.json";
 const MODULES_FILE: &str = "modules.json";
 const LIMIT_FILE: &str = "sentence_bert_config.json";
 const TOKENIZER_CONFIG_FILE: &str = "tokenizer_config.json";
-const PROMPTS_FILE: &str = "config_sentence_transformers.json";
+pub(crate) const PROMPTS_FILE: &str = "config_sentence_transformers.json";
+
+/// The largest of the files that are read here, which have a kilobyte, or where they list tokens some hundreds.
+const SMALL_FILE_BYTES_MAX: u64 = 4 << 20;
+
+/// Each head is computed with as many numbers as [`HEAD`], so models of many narrow heads become larger than they are: they
+/// may become four times as wide, or so wide.
+const NARROW_HEADS_WIDTH_MAX: usize = 1 << 12;
 
 /// The largest sizes that are believed. BERT-large has 1,024 and 4,096 numbers in a row, 24 layers, 30,522 words and 512
 /// positions; the products of these fit 64 bits.
@@ -75,6 +82,8 @@ struct Module {
 
 #[derive(Deserialize)]
 struct PoolingConfig {
+    /// Whether a prompt's tokens are part of the text's mean.
+    include_prompt: Option<bool>,
     /// Layout since version 6.
     pooling_mode: Option<String>,
     /// Layout before it: one flag per mode, `pooling_mode_mean_tokens` and so on.
@@ -135,7 +144,7 @@ impl ModelFolder {
             "{:?} {:?} {} {} {} {:?}",
             self.bert, self.pooling, self.normalised, self.tokens_max, self.lower_case, self.prompts
         );
-        Ok(vec![facts.into_bytes(), read_file(&self.path.join(TOKENIZER_FILE))?])
+        Ok(vec![facts.into_bytes(), files::read(&self.path.join(TOKENIZER_FILE), FILE_BYTES_MAX)?])
     }
 }
 
@@ -176,6 +185,13 @@ impl BertConfig {
         if !hidden.is_multiple_of(heads) {
             return Err(format!("hidden_size is {hidden}, no multiple of num_attention_heads, {heads}"));
         }
+        let widened = heads * (hidden / heads).next_multiple_of(HEAD);
+        if widened > (4 * hidden).max(NARROW_HEADS_WIDTH_MAX) {
+            return Err(format!(
+                "num_attention_heads is {heads}: heads of {} numbers are too narrow",
+                hidden / heads
+            ));
+        }
         let epsilon = self.layer_norm_eps;
         if !epsilon.is_finite() || epsilon < 0.0 {
             return Err(format!("layer_norm_eps is {epsilon}"));
@@ -195,12 +211,15 @@ impl PromptsConfig {
 fn read_modules(path: &Path, modules: &[Module]) -> Result<(Pooling, bool), EmbedError> {
     let file = path.join(MODULES_FILE);
     let (mut pooling, mut normalised) = (None, false);
-    for module in modules {
-        match module.kind.rsplit('.').next() {
-            Some("Transformer") if module.path.is_empty() => {}
-            Some("Pooling") => pooling = Some(read_pooling(path, &module.path)?),
-            Some("Normalize") => normalised = true,
-            _ => return Err(EmbedError::Unsupported { file, what: format!("the module {:?}", module.kind) }),
+    for (place, module) in modules.iter().enumerate() {
+        match (place, module.kind.rsplit('.').next()) {
+            (0, Some("Transformer")) if module.path.is_empty() => {}
+            (1, Some("Pooling")) => pooling = Some(read_pooling(path, &module.path)?),
+            (2, Some("Normalize")) => normalised = true,
+            _ => {
+                let what = format!("the module {:?} in place {place}", module.kind);
+                return Err(EmbedError::Unsupported { file, what });
+            }
         }
     }
     let pooling =
@@ -218,6 +237,10 @@ fn read_pooling(path: &Path, module: &str) -> Result<Pooling, EmbedError> {
     };
     let modes: Vec<String> =
         config.pooling_mode.into_iter().chain(config.others.iter().filter_map(flag)).collect();
+    if config.include_prompt == Some(false) {
+        let what = "pooling that leaves out a prompt's tokens (include_prompt)".to_owned();
+        return Err(EmbedError::Unsupported { file: path.join(name), what });
+    }
     match modes.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["mean"] => Ok(Pooling::Mean),
         ["cls"] => Ok(Pooling::FirstToken),
@@ -238,9 +261,7 @@ fn name_of(path: &Path) -> String {
 
 /// `license:` in the front matter of the model card, if there is one.
 fn licence_in_readme(path: &Path) -> Option<String> {
-    let mut readme = String::new();
-    let card = std::fs::File::open(path.join("README.md")).ok()?;
-    card.take(FILE_BYTES_MAX).read_to_string(&mut readme).ok()?;
+    let readme = String::from_utf8(files::read(&path.join("README.md"), SMALL_FILE_BYTES_MAX).ok()?).ok()?;
     let mut lines = readme.lines();
     lines.next().filter(|line| line.trim() == "---")?;
     let matter = lines.take_while(|line| line.trim() != "---");
@@ -257,21 +278,7 @@ fn optional<T: DeserializeOwned>(folder: &Path, name: &str) -> Result<Option<T>,
     if !file.is_file() {
         return Ok(None);
     }
-    let bytes = read_file(&file)?;
+    let bytes = files::read(&file, SMALL_FILE_BYTES_MAX)?;
     let parsed = serde_json::from_slice(&bytes);
     parsed.map(Some).map_err(|error| EmbedError::Configuration { file, problem: error.to_string() })
-}
-
-fn read_file(file: &Path) -> Result<Vec<u8>, EmbedError> {
-    let read = || {
-        let mut bytes = Vec::new();
-        std::fs::File::open(file)?.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
-        Ok(bytes)
-    };
-    let bytes = read().map_err(|source| EmbedError::Read { file: file.into(), source })?;
-    if bytes.len() as u64 > FILE_BYTES_MAX {
-        let problem = format!("it has more than {FILE_BYTES_MAX} bytes");
-        return Err(EmbedError::Configuration { file: file.into(), problem });
-    }
-    Ok(bytes)
 }

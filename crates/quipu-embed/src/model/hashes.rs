@@ -1,6 +1,5 @@
 //! Holds the files of a model's folder against the hashes that the registry has for them.
 
-use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::Path;
 
@@ -9,6 +8,7 @@ use sha2::{Digest, Sha256};
 
 use super::locate::is_complete;
 use super::registry::{KNOWN, Known};
+use crate::files;
 
 const COPY_BUFFER_BYTES: usize = 64 << 10;
 
@@ -89,7 +89,7 @@ pub(super) fn is_intact(known: &Known, folder: &Path) -> bool {
 }
 
 fn hash(file: &Path) -> io::Result<(u64, [u8; 32])> {
-    copy_hashed(&mut File::open(file)?, &mut io::sink())
+    copy_hashed(&mut files::open(file)?, &mut io::sink())
 }
 
 /// Copies all, and says how much it was and what it hashes to.

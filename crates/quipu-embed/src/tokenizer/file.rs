@@ -9,6 +9,7 @@ use std::fmt;
 
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
 
 use super::added::AddedToken;
 use super::normalise::Settings;
@@ -31,18 +32,21 @@ pub(super) struct TokenizerFile {
     pub(super) surroundings: (Vec<u32>, Vec<u32>),
 }
 
+/// The longest of the small parts that is looked at: as values its numbers take thirty times as much memory as written.
+const PART_BYTES_MAX: usize = 1 << 20;
+
 /// The file as it is. Small parts whose kind decides their fields are looked at as values first.
 #[derive(Deserialize)]
-struct Written {
+struct Written<'a> {
     version: Option<String>,
     #[serde(default)]
     added_tokens: Vec<AddedToken>,
-    #[serde(default)]
-    normalizer: serde_json::Value,
-    #[serde(default)]
-    pre_tokenizer: serde_json::Value,
-    #[serde(default)]
-    post_processor: serde_json::Value,
+    #[serde(borrow)]
+    normalizer: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pre_tokenizer: Option<&'a RawValue>,
+    #[serde(borrow)]
+    post_processor: Option<&'a RawValue>,
     model: WrittenModel,
 }
 
@@ -95,7 +99,7 @@ impl TokenizerFile {
     pub(super) fn parse(bytes: &[u8]) -> Result<Self, String> {
         // Checked as a whole at once, which is faster than string by string.
         let text = std::str::from_utf8(bytes).map_err(|error| error.to_string())?;
-        let written: Written = serde_json::from_str(text).map_err(|error| error.to_string())?;
+        let written: Written<'_> = serde_json::from_str(text).map_err(|error| error.to_string())?;
         if let Some(version) = written.version.filter(|version| version != "1.0") {
             return Err(format!("its version is {version:?}, and only \"1.0\" is read"));
         }
@@ -118,18 +122,19 @@ impl TokenizerFile {
                  {WORD_CHARACTERS_MAX} are read; BERT has 100"
             ));
         }
-        let pre_tokenizer = kind(&written.pre_tokenizer);
-        if pre_tokenizer != "BertPreTokenizer" {
-            return Err(refusal("pre_tokenizer", pre_tokenizer));
+        let pre_tokenizer = part("pre_tokenizer", written.pre_tokenizer)?;
+        match kind(&pre_tokenizer) {
+            "BertPreTokenizer" => {}
+            other => return Err(refusal("pre_tokenizer", other)),
         }
         Ok(Self {
-            settings: settings(written.normalizer)?,
+            settings: settings(part("normalizer", written.normalizer)?)?,
             added_tokens: written.added_tokens,
             words,
             unknown,
             continuing_prefix,
             word_characters_max,
-            surroundings: surroundings(written.post_processor)?,
+            surroundings: surroundings(part("post_processor", written.post_processor)?)?,
         })
     }
 }
@@ -172,6 +177,16 @@ fn surroundings(written: serde_json::Value) -> Result<(Vec<u32>, Vec<u32>), Stri
         }
     }
     Ok((before, after.ok_or("its template for one sequence has no place for it")?))
+}
+
+fn part(name: &str, written: Option<&RawValue>) -> Result<serde_json::Value, String> {
+    match written.map(RawValue::get) {
+        None => Ok(serde_json::Value::Null),
+        Some(text) if text.len() > PART_BYTES_MAX => {
+            Err(format!("its {name} has more than {PART_BYTES_MAX} bytes"))
+        }
+        Some(text) => serde_json::from_str(text).map_err(|error| format!("its {name} is wrong: {error}")),
+    }
 }
 
 /// The `type` of a part.

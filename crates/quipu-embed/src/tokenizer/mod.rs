@@ -1,5 +1,5 @@
 //! Text to the pieces of a BERT model's vocabulary: WordPiece, exactly as the `tokenizers` library has it, which models
-//! were trained with, and many times faster. `tests/tokenizer.rs` holds the two against each other.
+//! were trained with, and many times faster. `tests/tokenizer` holds the two against each other.
 //!
 //! The way of a text through the rooms:
 //!
@@ -21,11 +21,10 @@ mod tests;
 mod vocabulary;
 mod words;
 
-use std::io::Read;
 use std::ops::Range;
 use std::path::Path;
 
-use crate::EmbedError;
+use crate::{EmbedError, files};
 use added::{Matcher, Part};
 pub(crate) use file::FILE_BYTES_MAX;
 use file::TokenizerFile;
@@ -73,12 +72,7 @@ impl Tokenizer {
     /// [`EmbedError::Read`] and [`EmbedError::Configuration`], naming the file. One that asks for anything but BERT's
     /// WordPiece is of the second kind.
     pub fn load(file: &Path, tokens_max: usize) -> Result<Self, EmbedError> {
-        let read = || {
-            let mut bytes = Vec::new();
-            std::fs::File::open(file)?.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
-            Ok(bytes)
-        };
-        let bytes = read().map_err(|source| EmbedError::Read { file: file.into(), source })?;
+        let bytes = files::read(file, FILE_BYTES_MAX)?;
         Self::build(&bytes, tokens_max)
             .map_err(|problem| EmbedError::Configuration { file: file.into(), problem })
     }
@@ -265,7 +259,7 @@ impl TokenIds {
         self.ids.len()
     }
 
-    /// Whether there is no token at all, which no tokenizer produces.
+    /// Whether there is no token at all, which only a tokenizer without special tokens produces, of an empty text.
     pub fn is_empty(&self) -> bool {
         self.ids.is_empty()
     }

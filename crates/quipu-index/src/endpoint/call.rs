@@ -66,11 +66,42 @@ impl Caller {
         }
         let mut response = request.send(&question[..]).map_err(|error| self.trouble(error))?;
         if !response.status().is_success() {
-            return Err(refusal(&mut response));
+            return Err(self.refusal(&mut response));
         }
         let bytes_max = answer::bytes_max(texts.len(), dimensions);
         let body = response.body_mut().with_config().limit(bytes_max).read_to_vec();
         answer::read(&body.map_err(|error| self.trouble(error))?, texts.len(), dimensions)
+    }
+
+    /// What an answer that is no success means.
+    fn refusal(&self, response: &mut Response<Body>) -> Trouble {
+        let status = response.status().as_u16();
+        let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
+        if (300..400).contains(&status) {
+            return Trouble::Redirects {
+                to: self.without_key(header("location").unwrap_or("nowhere").to_owned()),
+            };
+        }
+        // A date, the other form of it, is taken for no number: then the pause is the usual one.
+        let after =
+            header("retry-after").and_then(|seconds| seconds.trim().parse().ok().map(Duration::from_secs));
+        let said = shortened(self.without_key(said(response.body_mut())));
+        match status {
+            429 => Trouble::Busy { status, said, pause: after.unwrap_or(PAUSE).min(PAUSE_MAX) },
+            503 if after.is_some() => {
+                Trouble::Busy { status, said, pause: after.unwrap_or(PAUSE).min(PAUSE_MAX) }
+            }
+            408 | 425 | 500.. => Trouble::Failing { status, said },
+            _ => Trouble::Refused { status, said },
+        }
+    }
+
+    /// What a server says is shown and kept; some repeat what they were sent.
+    fn without_key(&self, said: String) -> String {
+        match self.authorization.as_ref().and_then(|header| header.strip_prefix("Bearer ")) {
+            Some(key) if !key.is_empty() => said.replace(key, "[the key]"),
+            _ => said,
+        }
     }
 
     fn trouble(&self, error: ureq::Error) -> Trouble {
@@ -98,35 +129,17 @@ impl Caller {
     }
 }
 
-/// What an answer that is no success means.
-fn refusal(response: &mut Response<Body>) -> Trouble {
-    let status = response.status().as_u16();
-    let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
-    if (300..400).contains(&status) {
-        return Trouble::Redirects { to: header("location").unwrap_or("nowhere").to_owned() };
-    }
-    // A date, the other form of it, is taken for no number: then the pause is the usual one.
-    let after =
-        header("retry-after").and_then(|seconds| seconds.trim().parse().ok().map(Duration::from_secs));
-    let said = said(response.body_mut());
-    match status {
-        429 => Trouble::Busy { status, said, pause: after.unwrap_or(PAUSE).min(PAUSE_MAX) },
-        503 if after.is_some() => {
-            Trouble::Busy { status, said, pause: after.unwrap_or(PAUSE).min(PAUSE_MAX) }
-        }
-        408 | 425 | 500.. => Trouble::Failing { status, said },
-        _ => Trouble::Refused { status, said },
-    }
-}
-
-/// The beginning of an answer, on one line.
+/// An answer on one line.
 fn said(body: &mut Body) -> String {
     let mut bytes = Vec::new();
     // What came of it before it broke is said.
     let _ = body.as_reader().take(SAID_BYTES_MAX).read_to_end(&mut bytes);
     let text = String::from_utf8_lossy(&bytes);
     let words = text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty());
-    let line = words.collect::<Vec<_>>().join(" ");
+    words.collect::<Vec<_>>().join(" ")
+}
+
+fn shortened(line: String) -> String {
     match line.char_indices().nth(SAID_CHARS_MAX) {
         Some((end, _)) => format!("{}…", &line[..end]),
         None if line.is_empty() => "it gives no reason".to_owned(),

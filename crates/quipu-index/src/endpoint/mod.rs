@@ -125,15 +125,17 @@ impl Endpoint {
         let (tokenizer, prompts) = (self.local.tokenizer(), &self.local.info().prompts);
         let query = format!("{}{}", prompts.query, words(text));
         let query = first_tokens(&query, tokenizer, tokenizer.tokens_max() - tokenizer.specials());
-        // One call: the known text goes with the query.
-        let texts = vec![PROBE.to_owned(), query.to_owned()];
-        let asked = Arc::clone(self);
-        let ask = move || Arc::clone(&asked).ask_with_probe(texts.clone());
+        let (asked, query) = (Arc::clone(self), query.to_owned());
+        let ask = move || Arc::clone(&asked).ask_query(query.clone());
         Once::new(&self.settings, ask).run_blocking()
     }
 
-    async fn ask_with_probe(self: Arc<Self>, texts: Vec<String>) -> Result<Vec<f32>, EndpointError> {
-        let mut vectors = self.call(texts).await?;
+    /// One call, in which the known text goes with the query; or two, where a call takes one text.
+    async fn ask_query(self: Arc<Self>, query: String) -> Result<Vec<f32>, EndpointError> {
+        if self.settings.texts_max == 1 {
+            return Ok(self.ask(vec![query]).await?.pop().unwrap_or_default());
+        }
+        let mut vectors = self.call(vec![PROBE.to_owned(), query]).await?;
         let vector = vectors.pop().unwrap_or_default();
         self.compare(&vectors.pop().unwrap_or_default())?;
         Ok(vector)
@@ -164,8 +166,8 @@ impl Endpoint {
 
     /// One call, when it may be called again.
     async fn call(self: &Arc<Self>, texts: Vec<String>) -> Result<Vec<Vec<f32>>, EndpointError> {
-        let resumes_at = *self.resumes_at.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(at) = resumes_at {
+        // Another call's answer may ask for longer meanwhile.
+        while let Some(at) = self.resumes_at().filter(|&at| at > Instant::now()) {
             tokio::time::sleep_until(at.into()).await;
         }
         let (caller, dimensions) = (Arc::clone(self), self.expected.len());
@@ -186,6 +188,10 @@ impl Endpoint {
             vectors.iter_mut().for_each(|vector| normalise(vector));
         }
         Ok(vectors)
+    }
+
+    fn resumes_at(&self) -> Option<Instant> {
+        *self.resumes_at.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn error(&self, trouble: Trouble) -> EndpointError {

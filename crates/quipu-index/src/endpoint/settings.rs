@@ -58,8 +58,11 @@ impl EndpointSettings {
         if !matches!(uri.scheme_str(), Some("http" | "https")) {
             return wrong("its address must begin with http:// or https://");
         }
-        if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
-            return wrong("an address is shown and kept; a key goes into QUIPU_EMBED_KEY");
+        if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) || uri.query().is_some()
+        {
+            return wrong(
+                "an address is shown and kept, so it has no user and no ?; a key goes into QUIPU_EMBED_KEY",
+            );
         }
         let is_token = |key: &String| key.bytes().all(|byte| byte.is_ascii_graphic());
         if !self.key.as_ref().is_none_or(is_token) {
@@ -118,6 +121,7 @@ mod tests {
         check(|settings| settings.url = "host:8080".to_owned(), Some("address"));
         check(|settings| settings.url = "ftp://host/x".to_owned(), Some("must begin with http"));
         check(|settings| settings.url = "http://me:secret@host/".to_owned(), Some("QUIPU_EMBED_KEY"));
+        check(|settings| settings.url = "http://host/embed?key=secret".to_owned(), Some("QUIPU_EMBED_KEY"));
         check(|settings| settings.key = Some("two words".to_owned()), Some("white space"));
         check(|settings| settings.key = Some("sk-1_x.y".to_owned()), None);
         check(|settings| settings.calls_per_second = Some(0.0), Some("above 0"));

@@ -53,6 +53,24 @@ pub(crate) trait Simd: Copy {
     }
 }
 
+/// So many times sixteen numbers, from one on.
+///
+/// # Panics
+/// If there are not so many.
+#[inline(always)]
+pub(crate) fn sixteens<const COUNT: usize>(of: &[f32], from: usize) -> &[[f32; LANES]; COUNT] {
+    of[from..].as_chunks().0.first_chunk().expect("whole registers")
+}
+
+/// [`sixteens`], to be written.
+///
+/// # Panics
+/// If there are not so many.
+#[inline(always)]
+pub(crate) fn sixteens_mut<const COUNT: usize>(of: &mut [f32], from: usize) -> &mut [[f32; LANES]; COUNT] {
+    of[from..].as_chunks_mut().0.first_chunk_mut().expect("room for whole registers")
+}
+
 /// The largest lane.
 #[inline(always)]
 pub(crate) fn largest<S: Simd>(simd: S, x: S::Floats) -> f32 {
