@@ -71,12 +71,14 @@ impl Multiply for Int8 {
         _: usize,
     ) -> [i32; LANES] {
         // SAFETY: the caller's promise.
-        let (row, columns) = unsafe { (row.read().to_ne_bytes(), &*columns.cast::<[[i8; 4]; LANES]>()) };
+        let row = unsafe { row.read() }.to_ne_bytes();
         // Sixteen bits hold each factor, and compilers know what adds two products of those up.
         let row = [i16::from(row[0]), i16::from(row[1]), i16::from(row[2]), i16::from(row[3])];
-        for (sum, column) in sums.iter_mut().zip(columns) {
+        for (column, sum) in sums.iter_mut().enumerate() {
+            // SAFETY: the caller's promise.
+            let column = unsafe { columns.add(column).read() }.to_ne_bytes();
             for (x, w) in row.iter().zip(column) {
-                *sum += i32::from(*x) * i32::from(i16::from(*w));
+                *sum += i32::from(*x) * i32::from(i16::from(w as i8));
             }
         }
         sums
