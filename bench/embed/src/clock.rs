@@ -2,18 +2,10 @@
 
 use std::time::Duration;
 
+pub(crate) use quipu_embed::measure::thread_time as thread;
 use rustix::time::{ClockId, clock_gettime};
 
 /// CPU time of all threads of this process: libraries keep threads of their own.
 pub(crate) fn process() -> Duration {
-    at(ClockId::ProcessCPUTime)
-}
-
-/// CPU time of this thread.
-pub(crate) fn thread() -> Duration {
-    at(ClockId::ThreadCPUTime)
-}
-
-fn at(clock: ClockId) -> Duration {
-    clock_gettime(clock).try_into().unwrap_or_default()
+    clock_gettime(ClockId::ProcessCPUTime).try_into().unwrap_or_default()
 }

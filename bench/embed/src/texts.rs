@@ -3,6 +3,7 @@
 //! All cut from one text that never changes, so that runs of different commits compare. Speed depends on lengths alone;
 //! how near the vectors are is measured on the reference's texts.
 
+use quipu_embed::verify::cosine;
 use quipu_embed::{TokenIds, Tokenizer};
 use serde::{Deserialize, Serialize};
 
@@ -96,9 +97,4 @@ impl Reference {
         let least = cosines.iter().copied().fold(f64::INFINITY, f64::min);
         (cosines.iter().sum::<f64>() / cosines.len() as f64, least)
     }
-}
-
-fn cosine(a: &[f32], b: &[f32]) -> f64 {
-    let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum::<f64>();
-    dot(a, b) / (dot(a, a) * dot(b, b)).sqrt()
 }

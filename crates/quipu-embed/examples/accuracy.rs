@@ -9,6 +9,7 @@
 
 use std::error::Error;
 
+use quipu_embed::verify::cosine;
 use quipu_embed::{Embedder, Encoder, Kernel, TokenIds, model};
 
 /// Texts that are named, those with the smallest cosines.
@@ -58,9 +59,4 @@ fn embed(encoder: &Encoder, texts: &[String]) -> Result<Vec<f32>, Box<dyn Error>
     let mut vectors = vec![0.0; chunks.len() * encoder.info().dimensions];
     encoder.embed_into(&chunks, &mut vectors)?;
     Ok(vectors)
-}
-
-fn cosine(a: &[f32], b: &[f32]) -> f64 {
-    let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum::<f64>();
-    dot(a, b) / (dot(a, a) * dot(b, b)).sqrt()
 }

@@ -240,8 +240,8 @@ fn sentences(encoder: &Encoder) -> impl Iterator<Item = TokenIds> {
     SENTENCES.lines().map(|sentence| encoder.tokenizer().encode(sentence))
 }
 
-/// Of two vectors of nothing but zeros it is 1.
-fn cosine(a: &[f32], b: &[f32]) -> f64 {
+/// The cosine of the angle between two vectors of one length; 1 for two that are equal, nothing but zeros among them.
+pub fn cosine(a: &[f32], b: &[f32]) -> f64 {
     let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum::<f64>();
     if a == b { 1.0 } else { dot(a, b) / (dot(a, a) * dot(b, b)).sqrt().max(f64::MIN_POSITIVE) }
 }

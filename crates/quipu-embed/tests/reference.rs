@@ -4,9 +4,12 @@
 //! `QUIPU_OFFLINE` is set: who forbids the network gets them skipped, with a line that says so.
 #![allow(clippy::unwrap_used)]
 
-use quipu_embed::verify::Bounds;
-use quipu_embed::{Embedder, Encoder, Kernel, TokenIds, model};
+mod support;
+
+use quipu_embed::verify::{Bounds, cosine};
+use quipu_embed::{Embedder, Encoder, Kernel, TokenIds};
 use serde::Deserialize;
+use support::{embed, real_model};
 
 #[derive(Deserialize)]
 struct Reference {
@@ -26,33 +29,9 @@ fn reference() -> (Reference, Vec<f32>) {
     (reference, vectors.iter().map(|&word| f32::from_le_bytes(word)).collect())
 }
 
-/// The model's folder, or `None` where the network is forbidden and the cache lacks it.
-fn folder() -> Option<std::path::PathBuf> {
-    let settings = model::Settings::from_environment();
-    match model::locate(&settings, None) {
-        Ok(located) => Some(located.folder),
-        Err(error) if settings.offline => {
-            eprintln!("skipped: {error}");
-            None
-        }
-        Err(error) => panic!("{error}"),
-    }
-}
-
-fn embed(encoder: &Encoder, chunks: &[TokenIds]) -> Vec<f32> {
-    let mut vectors = vec![0.0; chunks.len() * encoder.info().dimensions];
-    encoder.embed_into(chunks, &mut vectors).unwrap();
-    vectors
-}
-
-fn cosine(a: &[f32], b: &[f32]) -> f64 {
-    let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum::<f64>();
-    dot(a, b) / (dot(a, a) * dot(b, b)).sqrt()
-}
-
 #[test]
 fn every_text_is_as_sentence_transformers_has_it() {
-    let Some(folder) = folder() else { return };
+    let Some(folder) = real_model() else { return };
     let (reference, expected) = reference();
     for kernel in Kernel::available() {
         let encoder = Encoder::load_with(&folder, kernel).unwrap();
@@ -82,7 +61,7 @@ fn every_text_is_as_sentence_transformers_has_it() {
 /// held something else before.
 #[test]
 fn vectors_are_bit_identical_whatever_the_batch_order_or_threads() {
-    let Some(folder) = folder() else { return };
+    let Some(folder) = real_model() else { return };
     let (reference, _) = reference();
     let encoder = Encoder::load(&folder).unwrap();
     // A third of the texts, from 2 to 256 tokens: enough for several batches, few enough for a slow machine.
@@ -110,7 +89,7 @@ fn vectors_are_bit_identical_whatever_the_batch_order_or_threads() {
 /// The model's tokenizer.json has truncation at 128 and padding to 128 switched on; its limit is 256.
 #[test]
 fn a_text_of_250_tokens_is_taken_whole_and_a_short_one_is_not_padded() {
-    let Some(folder) = folder() else { return };
+    let Some(folder) = real_model() else { return };
     let encoder = Encoder::load(&folder).unwrap();
     let tokenizer = encoder.tokenizer();
     assert_eq!((tokenizer.tokens_max(), tokenizer.specials()), (256, 2));
@@ -126,7 +105,7 @@ fn a_text_of_250_tokens_is_taken_whole_and_a_short_one_is_not_padded() {
 
 #[test]
 fn offsets_are_bytes_of_the_text_and_both_encodings_agree() {
-    let Some(folder) = folder() else { return };
+    let Some(folder) = real_model() else { return };
     let encoder = Encoder::load(&folder).unwrap();
     let tokenizer = encoder.tokenizer();
     let (reference, _) = reference();
@@ -152,7 +131,7 @@ fn offsets_are_bytes_of_the_text_and_both_encodings_agree() {
 
 #[test]
 fn the_info_says_what_the_model_is() {
-    let Some(folder) = folder() else { return };
+    let Some(folder) = real_model() else { return };
     let encoder = Encoder::load(&folder).unwrap();
     let info = encoder.info();
     assert_eq!((info.name.as_str(), info.dimensions, info.tokens_max), ("all-MiniLM-L6-v2", 384, 256));

@@ -8,23 +8,10 @@ use std::path::Path;
 use quipu_embed::model::{self, FileState, Settings};
 use quipu_embed::verify::{Verdict, verify};
 use quipu_embed::{Kernel, measure};
-use support::{Copy, WEIGHTS};
+use support::{Copy, WEIGHTS, real_model};
 
 fn check(model: &Path) -> Verdict {
     verify(&Settings::from_environment(), model.to_str(), Kernel::best()).unwrap()
-}
-
-/// The real model's folder, or `None` where the network is forbidden and the cache lacks it.
-fn real_model() -> Option<std::path::PathBuf> {
-    let settings = Settings::from_environment();
-    match model::locate(&settings, None) {
-        Ok(located) => Some(located.folder),
-        Err(error) if settings.offline => {
-            eprintln!("skipped: {error}");
-            None
-        }
-        Err(error) => panic!("{error}"),
-    }
 }
 
 #[test]

@@ -33,6 +33,26 @@ fn fetch_file(
     folder: &Path,
 ) -> Result<(), String> {
     let url = format!("{}/{}/resolve/main/{}", settings.endpoint, known.hub, file.path);
-    let mut response = agent.get(&url).call().map_err(|error| format!("{url}: {error}"))?;
+    let mut response = agent.get(&url).call().map_err(|error| format!("{}: {error}", shown(&url)))?;
     store_file(file, response.body_mut().as_reader(), folder)
+}
+
+/// An address without the user and the password that it may have: errors are shown and kept.
+fn shown(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    format!("{scheme}://{host}{path}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::shown;
+
+    #[test]
+    fn passwords_are_not_shown() {
+        assert_eq!(shown("https://me:p@ss@hub.example:8443/a@b"), "https://hub.example:8443/a@b");
+        assert_eq!(shown("https://hub.example/a"), "https://hub.example/a");
+        assert_eq!(shown("no address"), "no address");
+    }
 }

@@ -5,6 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
+use quipu_embed::model::{self, Settings};
 use quipu_embed::{EmbedError, Embedder, Encoder, Kernel, TokenIds};
 
 pub const CONFIG: &str = "config.json";
@@ -52,6 +53,20 @@ impl Copy {
     pub fn error(&self) -> EmbedError {
         Encoder::load(self.path()).expect_err("it cannot be loaded");
         Encoder::load_with(self.path(), Kernel::portable()).expect_err("it cannot be loaded")
+    }
+}
+
+/// The real model's folder, or `None` where the network is forbidden and the cache lacks it: then tests are skipped, with a
+/// line that says so.
+pub fn real_model() -> Option<PathBuf> {
+    let settings = Settings::from_environment();
+    match model::locate(&settings, None) {
+        Ok(located) => Some(located.folder),
+        Err(error) if settings.offline => {
+            eprintln!("skipped: {error}");
+            None
+        }
+        Err(error) => panic!("{error}"),
     }
 }
 

@@ -1,25 +1,16 @@
 //! The `tokenizer.json` files that both tokenizers are made from.
 
 use proptest::prelude::*;
-use quipu_embed::model;
 use serde_json::{Map, Value, json};
+
+use crate::support;
 
 const SPECIALS: [&str; 5] = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"];
 
 /// The real model's own, or nothing where the network is forbidden and the cache lacks it.
 pub(crate) fn real_model() -> Option<Value> {
-    let settings = model::Settings::from_environment();
-    match model::locate(&settings, None) {
-        Ok(located) => {
-            let bytes = std::fs::read(located.folder.join("tokenizer.json")).unwrap();
-            Some(serde_json::from_slice(&bytes).unwrap())
-        }
-        Err(error) if settings.offline => {
-            eprintln!("skipped: {error}");
-            None
-        }
-        Err(error) => panic!("{error}"),
-    }
+    let bytes = std::fs::read(support::real_model()?.join("tokenizer.json")).unwrap();
+    Some(serde_json::from_slice(&bytes).unwrap())
 }
 
 /// A vocabulary of all characters in the planes that have any, so that none hides behind the unknown piece.

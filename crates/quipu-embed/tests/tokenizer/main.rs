@@ -4,6 +4,8 @@
 
 mod files;
 mod oracle;
+#[path = "../support/mod.rs"]
+mod support;
 mod texts;
 
 use oracle::Pair;

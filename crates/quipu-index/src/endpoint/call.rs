@@ -146,3 +146,26 @@ fn shortened(line: String) -> String {
         None => line,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_that_a_server_repeats_is_not_shown() {
+        let settings =
+            EndpointSettings { key: Some("sk-secret".to_owned()), ..EndpointSettings::new("http://host/") };
+        let caller = Caller::new(&settings, "model".to_owned());
+        let answer = format!("{} authorization: Bearer sk-secret", "no ".repeat(40));
+        let refused = Response::builder().status(401).body(Body::builder().data(answer)).expect("an answer");
+        let said = caller.refusal(&mut { refused });
+        let Trouble::Refused { status: 401, said } = said else { panic!("{said:?}") };
+        assert!(!said.contains("sk-s") && said.contains("[the"), "{said}");
+        let elsewhere = Response::builder().status(302).header("location", "http://a/?k=sk-secret");
+        let elsewhere = elsewhere.body(Body::builder().data("")).expect("an answer");
+        assert_eq!(
+            caller.refusal(&mut { elsewhere }),
+            Trouble::Redirects { to: "http://a/?k=[the key]".to_owned() }
+        );
+    }
+}

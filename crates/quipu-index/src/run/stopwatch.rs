@@ -34,9 +34,7 @@ impl Stopwatch {
 /// CPU time of this thread.
 #[cfg(target_os = "linux")]
 fn cpu_ns() -> Option<u64> {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
-    let seconds = u64::try_from(time.tv_sec).ok()?;
-    Some(seconds * 1_000_000_000 + u64::try_from(time.tv_nsec).ok()?)
+    u64::try_from(quipu_embed::measure::thread_time().as_nanos()).ok()
 }
 
 /// Unknown here.
