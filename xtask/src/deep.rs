@@ -22,7 +22,13 @@ pub(crate) struct Arguments {
     /// The first seed: another one than last time tries other cases
     #[arg(long, default_value_t = 0)]
     seed: u64,
+    /// One step alone
+    #[arg(long, value_parser = STEPS)]
+    only: Option<String>,
 }
+
+/// In the order in which they are taken.
+const STEPS: [&str; 6] = ["simulation", "wild simulation", "soak", "loom", "address", "fuzz"];
 
 /// Graphs that each of the three searches simulates.
 const GRAPHS: u64 = 1_000_000;
@@ -45,19 +51,20 @@ const ADDRESS_DIVISOR: u64 = 20;
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let divisor = if arguments.quick { QUICK_DIVISOR } else { 1 };
     let (graphs, flows, seed) = (GRAPHS / divisor, FLOWS / divisor, arguments.seed);
-    timed("simulation", || simulate(seed, graphs, &["search::random_gr", "search::results_"]))?;
-    timed("wild simulation", || simulate(seed, graphs / WILD_DIVISOR, &["search::random_wild_"]))?;
-    timed("soak", || soak(seed, flows))?;
-    timed("loom", || loom("quipu-compute").and_then(|()| loom("quipu-flow")))?;
-    timed("address", || address(seed, flows / ADDRESS_DIVISOR))?;
-    timed("fuzz", || fuzz(seed, FUZZ_SECONDS / divisor))
-}
-
-fn timed(step: &str, run: impl FnOnce() -> Result<()>) -> Result<()> {
-    println!("{step} …");
-    let began = Instant::now();
-    run().with_context(|| format!("deep step '{step}'"))?;
-    println!("{step}: {:.1?}", began.elapsed());
+    for step in STEPS.into_iter().filter(|step| arguments.only.as_ref().is_none_or(|only| only == step)) {
+        println!("{step} …");
+        let began = Instant::now();
+        let done = match step {
+            "simulation" => simulate(seed, graphs, &["search::random_gr", "search::results_"]),
+            "wild simulation" => simulate(seed, graphs / WILD_DIVISOR, &["search::random_wild_"]),
+            "soak" => soak(seed, flows),
+            "loom" => loom("quipu-compute").and_then(|()| loom("quipu-flow")),
+            "address" => address(seed, flows / ADDRESS_DIVISOR),
+            _ => fuzz(seed, FUZZ_SECONDS / divisor),
+        };
+        done.with_context(|| format!("deep step '{step}'"))?;
+        println!("{step}: {:.1?}", began.elapsed());
+    }
     Ok(())
 }
 
