@@ -9,7 +9,7 @@ use crate::without::Without;
 /// What to measure, and with which files.
 #[derive(Clone)]
 pub(crate) struct Arguments {
-    /// Few repetitions, and no portable kernels: about two minutes.
+    /// Few repetitions, and no portable kernels: two to three minutes.
     pub(crate) quick: bool,
     /// One JSON document instead of tables.
     pub(crate) json: bool,

@@ -25,7 +25,7 @@ const RECORD: &str = "docs/embed-benchmarks.md";
 /// How much, and how it is shown.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// Few repetitions, without the portable kernels: about two minutes once built
+    /// Few repetitions, without the portable kernels: two to three minutes once built
     #[arg(long)]
     quick: bool,
     /// One JSON document instead of tables
