@@ -9,7 +9,7 @@ mod support;
 use quipu_embed::verify::{Bounds, cosine};
 use quipu_embed::{Embedder, Encoder, Kernel, TokenIds};
 use serde::Deserialize;
-use support::{embed, real_model};
+use support::{check_bit_identical, embed, real_model};
 
 #[derive(Deserialize)]
 struct Reference {
@@ -67,23 +67,7 @@ fn vectors_are_bit_identical_whatever_the_batch_order_or_threads() {
     // A third of the texts, from 2 to 256 tokens: enough for several batches, few enough for a slow machine.
     let texts = reference.texts.iter().step_by(3);
     let chunks: Vec<TokenIds> = texts.map(|text| encoder.tokenizer().encode(&text.text)).collect();
-    let together = embed(&encoder, &chunks);
-    let alone = chunks.iter().flat_map(|chunk| embed(&encoder, std::slice::from_ref(chunk)));
-    assert!(alone.eq(together.iter().copied()), "one by one");
-    let mut backwards = chunks.clone();
-    backwards.reverse();
-    let rows = embed(&encoder, &backwards);
-    assert!(rows.rchunks(encoder.info().dimensions).flatten().eq(&together), "backwards");
-    std::thread::scope(|scope| {
-        let run = |size: usize| {
-            let (encoder, chunks) = (&encoder, &chunks);
-            scope.spawn(move || chunks.chunks(size).flat_map(|part| embed(encoder, part)).collect())
-        };
-        for thread in [3, 8].map(run) {
-            let vectors: Vec<f32> = thread.join().unwrap();
-            assert!(vectors == together, "two threads");
-        }
-    });
+    check_bit_identical(&encoder, &chunks);
 }
 
 /// The model's tokenizer.json has truncation at 128 and padding to 128 switched on; its limit is 256.

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use quipu_embed::{EmbedError, Embedder, Encoder, Kernel, TokenIds};
 use serde::Deserialize;
-use support::{CONFIG, Copy, WEIGHTS, embed};
+use support::{CONFIG, Copy, WEIGHTS, check_bit_identical, embed};
 
 const SHAPES: [&str; 7] = ["cls", "twelve-layers", "odd-sizes", "bge", "gte", "long", "least"];
 
@@ -95,30 +95,14 @@ fn fingerprints_tell_models_apart_and_copies_do_not_differ() {
 /// On every kernel; the real model's are in `tests/reference.rs`, on the fastest alone.
 #[test]
 fn vectors_are_bit_identical_whatever_the_batch_order_or_threads() {
-    for (shape, kernel) in ["cls", "odd-sizes"]
-        .into_iter()
-        .flat_map(|shape| Kernel::available().into_iter().map(move |kernel| (shape, kernel)))
-    {
-        let encoder = Encoder::load_with(Copy::of(shape).path(), kernel).unwrap();
-        let text = |index: usize| vec!["sea"; 1 + index * 7 % 40].join(" ");
-        let chunks: Vec<TokenIds> = (0..40).map(|index| encoder.tokenizer().encode(&text(index))).collect();
-        let together = embed(&encoder, &chunks);
-        let alone = chunks.iter().flat_map(|chunk| embed(&encoder, std::slice::from_ref(chunk)));
-        assert!(alone.eq(together.iter().copied()), "{shape} on {}: one by one", kernel.name());
-        std::thread::scope(|scope| {
-            let run = |size: usize| {
-                let (encoder, chunks) = (&encoder, &chunks);
-                scope.spawn(move || chunks.chunks(size).flat_map(|part| embed(encoder, part)).collect())
-            };
-            for thread in [3, 8].map(run) {
-                let vectors: Vec<f32> = thread.join().unwrap();
-                assert!(vectors == together, "{shape} on {}: two threads", kernel.name());
-            }
-        });
-        let dimensions = encoder.info().dimensions;
-        let backwards: Vec<TokenIds> = chunks.into_iter().rev().collect();
-        let rows = embed(&encoder, &backwards);
-        assert!(rows.rchunks(dimensions).flatten().eq(&together), "{shape} on {}: backwards", kernel.name());
+    for shape in ["cls", "odd-sizes"] {
+        for kernel in Kernel::available() {
+            let encoder = Encoder::load_with(Copy::of(shape).path(), kernel).unwrap();
+            let text = |index: usize| vec!["sea"; 1 + index * 7 % 40].join(" ");
+            let chunks: Vec<TokenIds> =
+                (0..40).map(|index| encoder.tokenizer().encode(&text(index))).collect();
+            check_bit_identical(&encoder, &chunks);
+        }
     }
 }
 

@@ -93,3 +93,23 @@ pub fn embed(encoder: &Encoder, chunks: &[TokenIds]) -> Vec<f32> {
     encoder.embed_into(chunks, &mut vectors).unwrap();
     vectors
 }
+
+/// Sequences have the same vectors together, one by one, in the other order, and in batches of any size on two threads.
+pub fn check_bit_identical(encoder: &Encoder, chunks: &[TokenIds]) {
+    let kernel = encoder.kernel().name();
+    let together = embed(encoder, chunks);
+    let alone = chunks.iter().flat_map(|chunk| embed(encoder, std::slice::from_ref(chunk)));
+    assert!(alone.eq(together.iter().copied()), "one by one on {kernel}");
+    let backwards: Vec<TokenIds> = chunks.iter().rev().cloned().collect();
+    let rows = embed(encoder, &backwards);
+    assert!(rows.rchunks(encoder.info().dimensions).flatten().eq(&together), "backwards on {kernel}");
+    std::thread::scope(|scope| {
+        let run = |size: usize| {
+            scope.spawn(move || chunks.chunks(size).flat_map(|part| embed(encoder, part)).collect())
+        };
+        for thread in [3, 8].map(run) {
+            let vectors: Vec<f32> = thread.join().unwrap();
+            assert!(vectors == together, "two threads on {kernel}");
+        }
+    });
+}
